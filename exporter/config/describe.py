@@ -92,6 +92,7 @@ def _written(value: Any, option: Option) -> object:
 
 _WRITERS: Mapping[OptionKind, Callable[[Any], object]] = {
     OptionKind.DURATION: units.duration_text,
+    OptionKind.INTEGERS: dict,
     OptionKind.LABELS: dict,
     OptionKind.LIST: list,
     OptionKind.NUMBER: lambda rate: int(rate) if float(rate).is_integer() else rate,

@@ -16,6 +16,7 @@ class OptionKind(StrEnum):
     BOOLEAN = "boolean"
     DURATION = "duration"
     INTEGER = "integer"
+    INTEGERS = "mapping of integers"
     LABELS = "mapping of labels"
     LIST = "list of strings"
     NUMBER = "number"
@@ -74,6 +75,7 @@ _WRITERS: Mapping[OptionKind, Callable[[float], str]] = {
     OptionKind.DURATION: units.duration_text,
     OptionKind.WINDOWS: units.duration_text,
     OptionKind.INTEGER: units.number_text,
+    OptionKind.INTEGERS: units.number_text,
     OptionKind.NUMBER: units.number_text,
     OptionKind.PERCENTAGE: units.percentage_text,
     OptionKind.SIZE: lambda size: units.size_text(int(size)),

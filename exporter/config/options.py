@@ -49,7 +49,8 @@ SELECTION: Section = {
     "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 METRICS: Section = {
-    **SELECTION,
+    "include": SELECTION["include"]._replace(example="[]"),
+    "exclude": SELECTION["exclude"]._replace(example='["conversions*"]'),
     "skip_unused": _boolean(
         "Leave out a field of a campaign or canvas that is 0 on every day Braze "
         "returns and in every variation, variant, step and channel."
@@ -342,6 +343,17 @@ WORKSPACE: Section = {
         kind=OptionKind.SECTION,
         section=SERIES,
         help="Series of the workspace to poll; none is polled that is not named.",
+    ),
+    "contract": Option(
+        "{}",
+        OptionKind.INTEGERS,
+        least=1,
+        most=1_000_000_000_000,
+        help=(
+            "Messages that the contract with Braze includes in a calendar month, by "
+            "channel; exports those sent so far."
+        ),
+        example="{email: 10000000, sms: 200000}",
     ),
 }
 LIMITS: Section = {

@@ -225,7 +225,7 @@ class Section(NamedTuple):
         renamed = {one.renamed_from: name for name, one in self.options.items()}
         name = renamed.get(key)
         if name is None:
-            field.error(_unknown(key, self.options), line=line)
+            field.error(unknown_key(key, self.options), line=line)
         elif name in self.entries:
             message = f"previous name of `{name}`, which is set as well"
             field.error(f"{message}; expected only one of the two", line=line)
@@ -262,7 +262,8 @@ def _kind(node: Node) -> str:
     return "a list" if isinstance(node, Sequence) else "a mapping"
 
 
-def _unknown(name: str, options: Options) -> str:
+def unknown_key(name: str, options: Options) -> str:
+    """Return the message about a key that is not the name of an option."""
     if name.lower().replace("-", "_") in _KEY_NAMES:
         return (
             f"`{name}`: an API key does not belong in the configuration;"

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import PurePath
 from typing import NamedTuple
 
-from exporter.config import option_values, series_section, yaml_tree
+from exporter.config import contract_section, option_values, series_section, yaml_tree
 from exporter.config.options import (
     CAMPAIGN,
     CANVAS,
@@ -44,6 +44,8 @@ from exporter.model.config import (
 from exporter.model.errors import ConfigError
 
 _MOST_PROBLEMS = 100
+
+_ParseContract = Callable[[Field], Mapping[str, int]]
 
 
 class ParsedConfig(NamedTuple):
@@ -115,27 +117,42 @@ class _Parser:
 
     def config(self, field: Field) -> Config:
         section = field.section("a mapping with the key `workspaces`", CONFIG)
+        channels = section.read("channels", _selection)
+        metrics = section.read("metrics", _metrics)
+        contract = partial(
+            contract_section.parse, channels=channels, metrics=metrics.selection
+        )
+        workspaces = partial(self._workspaces, parse_contract=contract)
         config = Config(
-            workspaces=section.find("workspaces", self._workspaces) or (),
+            workspaces=section.find("workspaces", workspaces) or (),
             windows=section.read("windows", option_values.windows),
-            channels=section.read("channels", _selection),
+            channels=channels,
             stale_after_seconds=section.read("stale_after", option_values.duration),
-            metrics=section.read("metrics", _metrics),
+            metrics=metrics,
             limits=section.read("limits", _limits),
             revisions=section.read("revisions", option_values.boolean),
         )
-        if metrics := section.at("metrics"):
-            series_section.warn_of_unselected(metrics, config)
+        if selection := section.at("metrics"):
+            series_section.warn_of_unselected(selection, config)
         return config
 
-    def _workspaces(self, field: Field) -> tuple[WorkspaceConfig, ...]:
+    def _workspaces(
+        self, field: Field, *, parse_contract: _ParseContract
+    ) -> tuple[WorkspaceConfig, ...]:
         items = field.items(
             "a list of workspaces",
             if_empty="the list is empty; expected at least one workspace",
         )
-        return values(items, partial(self._workspace, names={}))
+        parse = partial(self._workspace, names={}, parse_contract=parse_contract)
+        return values(items, parse)
 
-    def _workspace(self, field: Field, *, names: dict[str, Field]) -> WorkspaceConfig:
+    def _workspace(
+        self,
+        field: Field,
+        *,
+        names: dict[str, Field],
+        parse_contract: _ParseContract,
+    ) -> WorkspaceConfig:
         section = field.section(
             "a mapping with the keys name, endpoint and campaigns", WORKSPACE
         )
@@ -169,6 +186,7 @@ class _Parser:
             discover=discovery and discovery.config.within_rate(shared),
             idle_interval_seconds=section.read("idle_interval", option_values.duration),
             series=section.find("series", series_section.parse),
+            contract=section.read("contract", parse_contract),
         )
 
     def _key_source(self, section: Section) -> KeySource | None:

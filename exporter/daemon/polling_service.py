@@ -100,8 +100,12 @@ class PollingService:
         self._is_applied = True
 
     def entries(self) -> tuple[Entry, ...]:
-        """Drop and log values that became stale, and return all entries."""
+        """Drop and log values that became stale, and return all entries.
+
+        Messages of a month that ended are dropped, too.
+        """
         now = self._clock.now()
+        self._store.end_months(now=self._clock.wall(now))
         for entry in self._store.expire(now=now):
             fields: dict[str, Fact] = {
                 "workspace": entry.labels.workspace,
@@ -180,12 +184,12 @@ class PollingService:
         for entry in self._store.entries():
             entries[entry.labels.workspace].append(entry)
         for name in self.workspaces.names():
+            groups = self.workspaces.groups_of(name)
             snapshots = [one.snapshot for one in entries[name] if one.snapshot]
             objects = Counter(one.key.kind for one in entries[name])
-            idle = {
-                group.kind: len(group.idle.idle_ids)
-                for group in self.workspaces.groups_of(name)
-            }
+            idle = {group.kind: len(group.idle.idle_ids) for group in groups}
+            is_own = self._shard is None or self._shard.holds(name)
+            contract = groups[0].plan.workspace.contract if groups and is_own else {}
             yield Served(
                 workspace=name,
                 campaigns=objects[CAMPAIGN.name],
@@ -196,6 +200,7 @@ class PollingService:
                 skipped_rows=sum(one.skipped_rows for one in snapshots),
                 idle_campaigns=idle.get(CAMPAIGN, 0),
                 idle_canvases=idle.get(CANVAS, 0),
+                contract=contract,
             )
 
     def _run(self, poll: PendingPoll) -> None:

@@ -75,6 +75,13 @@ def _families(
             f"Start of the day of {name}_last_complete_day in the time zone of the "
             "workspace. If it is not yesterday, Braze has no row for yesterday.",
         ),
+        month_to_date=Family(
+            f"{name}_month_to_date_messages",
+            f"Messages that this {kind} sent in the calendar month in the time zone of "
+            "the workspace, today so far included, by channel: the sum of the metric "
+            f"sent of its days, see {name}_daily. Needs contract in the workspace, and "
+            "has its channels. Absent while the month has no number.",
+        ),
         info=Family(
             f"{name}_info",
             f"Always 1, with the id of the {kind} in Braze and its configured labels.",

@@ -59,6 +59,7 @@ class ObjectFamilies(NamedTuple):
     last_complete_day_timestamp: Family | None = None
     info: Family | None = None
     last_edited: Family | None = None
+    month_to_date: Family | None = None
     samples: tuple[Family, ...] = ()
     """Of a kind without groups."""
 
@@ -71,6 +72,7 @@ class ObjectFamilies(NamedTuple):
             *(one.revision for one in groups),
             self.daily_timestamp,
             self.last_complete_day_timestamp,
+            self.month_to_date,
             *(one.info.family for one in groups if one.info),
             *self.samples,
         )

@@ -18,7 +18,14 @@ from exporter.metrics.gzip_member import DeflatedBlock
 from exporter.model.errors import FailureReason
 from exporter.model.json_values import EXACT
 from exporter.model.labels import clean
-from exporter.model.snapshot import Figures, Part, Sample, Snapshot, Stats
+from exporter.model.snapshot import (
+    Figures,
+    MonthToDate,
+    Part,
+    Sample,
+    Snapshot,
+    Stats,
+)
 
 _LEAST_DEFLATED = 1024
 """Bytes; smaller blocks compress better together with other blocks."""
@@ -100,6 +107,7 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
         for part, stats in figures:
             family = families.groups[part.group].trailing
             lines.add_stats(family, part, stats, window=window)
+    lines.add_month(snapshot.month_to_date)
     lines.add_infos()
     for sample in snapshot.samples:
         lines.add_sample(sample)
@@ -109,6 +117,8 @@ def render_values(subject: ObjectLabels, snapshot: Snapshot) -> RenderedObject:
 def can_render(families: ObjectFamilies, snapshot: Snapshot) -> bool:
     """Return whether a kind has the families of all values of a snapshot."""
     labels = {one.name: one.labels for one in families.samples}
+    if snapshot.month_to_date and not families.month_to_date:
+        return False
     return all(part.group in families.groups for part in snapshot.parts) and all(
         labels.get(one.family) == tuple(name for name, _ in one.labels)
         for one in snapshot.samples
@@ -122,11 +132,25 @@ def renew_latest(
     lines = _ValueLines(subject, snapshot.parts)
     if latest := snapshot.latest:
         lines.add_daily(latest.figures)
+    lines.add_month(snapshot.month_to_date)
     families = subject.families
-    changed = {group.daily for group in families.groups.values()}
+    groups = families.groups.values()
+    changed = {families.month_to_date, *(group.daily for group in groups)}
     rows = zip(families.all, lines.blocks().by_family, previous.by_family, strict=True)
     return previous._replace(
         by_family=tuple(new if one in changed else old for one, new, old in rows)
+    )
+
+
+def without_month(rendered: RenderedObject, snapshot: Snapshot) -> RenderedObject:
+    """Return the rendered snapshot without the messages of its month."""
+    month, families = snapshot.month_to_date, rendered.families
+    rows = zip(families.all, rendered.by_family, strict=True)
+    return rendered._replace(
+        by_family=tuple(
+            b"" if one == families.month_to_date else block for one, block in rows
+        ),
+        series=rendered.series - (len(month.messages) if month else 0),
     )
 
 
@@ -253,6 +277,12 @@ class _ValueLines(_Lines):
         """Add the figures of the newest day."""
         for part, stats in figures:
             self.add_stats(self._families.groups[part.group].daily, part, stats)
+
+    def add_month(self, month: MonthToDate | None) -> None:
+        """Add the messages of the month, if they are counted."""
+        for channel, sent in month.messages if month else ():
+            family = self._families.month_to_date
+            self.add_if_any(family, sent, _label("channel", channel))
 
     def add_stats(
         self, family: Family, part: Part, stats: Stats, *, window: int | None = None

@@ -151,6 +151,13 @@ LOST_LINES = (
     "written again."
 )
 
+CONTRACT = (
+    "braze_workspace_contract_messages",
+    "Messages that the contract with Braze includes in a calendar month, by channel, "
+    "as configured. Of several shards one exports it.",
+)
+"""Name and help of a family that is not about this process."""
+
 SERVED: Mapping[str, str] = {
     "campaigns": "Campaigns that are polled.",
     "canvases": "Canvases that are polled.",

@@ -7,7 +7,7 @@ each scrape. What Braze counts is rendered by `object_metrics`, not here.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from prometheus_client.openmetrics.exposition import (
 )
 
 from exporter.metrics.self_families import (
+    CONTRACT,
     COUNTERS,
     DISCOVERED,
     GAUGES,
@@ -61,6 +62,8 @@ class Served(NamedTuple):
     idle_campaigns: int = 0
     canvases: int = 0
     idle_canvases: int = 0
+    contract: Mapping[str, int] = {}
+    """Channel → messages a month, as configured."""
 
 
 class SelfMetrics:
@@ -307,8 +310,14 @@ class _ServedCollector:
         return families
 
     def collect(self) -> list[GaugeMetricFamily]:
-        """Return the families with their samples."""
-        return self.describe(tuple(self._served()))
+        """Return the families with their samples, of contracts if there is one."""
+        totals = tuple(self._served())
+        contracts = GaugeMetricFamily(*CONTRACT, labels=["workspace", "channel"])
+        for total in totals:
+            for channel, messages in total.contract.items():
+                contracts.add_metric([total.workspace, channel], messages)
+        found = self.describe(totals)
+        return [*found, contracts] if contracts.samples else found
 
 
 class _LogCollector:

@@ -11,7 +11,12 @@ from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
 
-from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedObject
+from exporter.metrics.object_metrics import (
+    ObjectLabels,
+    PollStatus,
+    RenderedObject,
+    without_month,
+)
 from exporter.model.snapshot import Snapshot
 from exporter.series.incremental import CachedDocument
 from exporter.series.older_days import NOTHING_OLDER, OlderDays
@@ -67,6 +72,12 @@ class Entry(NamedTuple):
         return ObjectKey(self.labels.workspace, self.labels.kind, self.labels.id)
 
     @property
+    def month_ends_at(self) -> float:
+        """When the month ends whose messages are served, by the wall clock."""
+        month = self.snapshot and self.snapshot.month_to_date
+        return month.ends_at if month else math.inf
+
+    @property
     def series(self) -> int:
         """The number of series that are served."""
         return self.status_blocks.series + (self.values.series if self.values else 0)
@@ -89,13 +100,14 @@ class Store:
         self._entries: dict[ObjectKey, Entry] = {}
         self._all: tuple[Entry, ...] | None = ()
         self._is_held = False
+        self._month_ends_at = math.inf
         self.version = 0
         """Increases with every change."""
 
     def put(self, entry: Entry) -> None:
         """Add an entry, or replace the previous entry of its object."""
         with self._lock:
-            self._entries[entry.key] = entry
+            self._set(entry)
             self._changed()
 
     def get(self, key: ObjectKey) -> Entry | None:
@@ -107,7 +119,7 @@ class Store:
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
-                self._entries[key] = change(entry)
+                self._set(change(entry))
                 self._changed()
 
     def remove(self, keys: Iterable[ObjectKey]) -> None:
@@ -149,6 +161,20 @@ class Store:
             self.update(entry.key, lambda current: _without_values(current, now=now))
         return stale
 
+    def end_months(self, *, now: float) -> None:
+        """Remove the messages of months that ended by `now`, by the wall clock."""
+        if now < self._month_ends_at:
+            return
+        with self._lock:
+            self._month_ends_at = math.inf
+            for entry in tuple(self._entries.values()):
+                self._set(_without_month(entry, now=now))
+            self._changed()
+
+    def _set(self, entry: Entry) -> None:
+        self._entries[entry.key] = entry
+        self._month_ends_at = min(self._month_ends_at, entry.month_ends_at)
+
     def _snapshot(self) -> tuple[Entry, ...]:
         if self._all is None:
             self._all = tuple(self._entries.values())
@@ -158,6 +184,14 @@ class Store:
         if not self._is_held:
             self._all = None
             self.version += 1
+
+
+def _without_month(entry: Entry, *, now: float) -> Entry:
+    if entry.month_ends_at > now or not entry.last_read or not entry.values:
+        return entry
+    values = without_month(entry.values, entry.last_read)
+    snapshot = entry.last_read._replace(month_to_date=None)
+    return entry._replace(last_read=snapshot, values=values)
 
 
 def _without_values(entry: Entry, *, now: float) -> Entry:

@@ -219,6 +219,8 @@ class WorkspaceConfig:
     shared_requests_per_minute: float = 60.0
     """The ceiling for all requests in Braze's shared bucket."""
     series: SeriesConfig | None = None
+    contract: Mapping[str, int] = field(default_factory=dict)
+    """Channel → messages that the contract includes in a calendar month."""
 
     def series_of(self, kind: str) -> tuple[ObjectConfig, ...]:
         """Return the series of a kind that are polled."""

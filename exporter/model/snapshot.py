@@ -83,6 +83,15 @@ class Sample(NamedTuple):
     value: int | float
 
 
+class MonthToDate(NamedTuple):
+    """The messages of a calendar month up to and including today so far."""
+
+    ends_at: float
+    """The first instant of the next month in the workspace's time zone."""
+    messages: tuple[tuple[str, int | float], ...]
+    """(channel, messages); without the channels that have no number."""
+
+
 class Snapshot(NamedTuple):
     """One parsed document; label texts are cleaned, cut and unique."""
 
@@ -106,6 +115,8 @@ class Snapshot(NamedTuple):
     """The first reading of the last complete day; None if revisions are off."""
     revision: Figures = NO_FIGURES
     """By how much `last_complete` differs from `first_complete`."""
+    month_to_date: MonthToDate | None = None
+    """None without a contract, or while days of the month were not requested."""
     samples: tuple[Sample, ...] = ()
     """Of a series of the workspace, which has nothing of the above but counts."""
 

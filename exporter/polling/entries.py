@@ -35,6 +35,8 @@ def first_entry(
     if not (group.config.revisions and group.kind.has_revisions):
         # They were on when it was saved.
         snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
+    if not group.plan.workspace.contract:
+        snapshot = snapshot._replace(month_to_date=None)
     read_at = min(kept.last_success_at, now)
     status = status._replace(
         is_up=kept.failure is None,

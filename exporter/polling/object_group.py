@@ -62,13 +62,13 @@ class ObjectGroup(NamedTuple):
 
     @property
     def older_requests(self) -> int:
-        """How many requests beside the newest one the configured windows need."""
-        return self.kind.older_requests(self.config.windows)
+        """How many requests beside the newest one the days to cover need."""
+        return self.plan.older_requests
 
     def are_older_due(self, object_id: str, older: OlderDays, *, now: float) -> bool:
         """Return whether older days are to be requested; `now` is by the wall clock."""
         today = self.parse_options(object_id, now=now).today
-        windows = self.config.windows if self.older_requests else ()
+        windows = self.plan.windows if self.older_requests else ()
         phase = slots.phase(object_id)
         return older_days.is_due(older, windows, today=today, now=now, phase=phase)
 
@@ -99,6 +99,7 @@ class ObjectGroup(NamedTuple):
             series_limit=most,
             sample_parser=sample_parser,
             now=now if sample_parser else 0.0,
+            contract=() if sample_parser else tuple(self.plan.workspace.contract),
         )
 
     def reading(self, object_id: str) -> object:

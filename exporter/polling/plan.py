@@ -22,6 +22,7 @@ from exporter.model.config import (
 from exporter.model.patterns import matcher
 from exporter.polling import slots
 from exporter.polling.kinds import CAMPAIGN, KINDS, Kind
+from exporter.series import month_to_date
 from exporter.series.older_days import REREAD_SECONDS
 from exporter.series.windows import NOT_ADDITIVE
 
@@ -79,6 +80,7 @@ class GroupPlan(NamedTuple):
     stretch: float
     """The factor, at least 1, on every interval."""
     windows: tuple[int, ...]
+    """Those that requests cover, with a contract also that of a month."""
     typical_series: int
     """Series expected when each campaign sends one email message, and each canvas one
     in one step of one variant."""
@@ -176,7 +178,13 @@ def _plans(config: Config, workspace: WorkspaceConfig) -> Iterator[GroupPlan]:
 def _wanted(config: Config, workspace: WorkspaceConfig, kind: Kind) -> float:
     objects = kind.objects(workspace)
     rate = sum(60 / each.interval_seconds for each in objects)
-    return rate + _older_rate(kind, config.windows, len(objects))
+    return rate + _older_rate(kind, _windows(config, workspace, kind), len(objects))
+
+
+def _windows(config: Config, workspace: WorkspaceConfig, kind: Kind) -> tuple[int, ...]:
+    """Return the windows that requests cover."""
+    is_counted = bool(workspace.contract) and not kind.is_series
+    return month_to_date.look_back(config.windows, is_counted=is_counted)
 
 
 def _older_rate(kind: Kind, windows: tuple[int, ...], objects: int) -> float:
@@ -188,7 +196,9 @@ def _plan(
     config: Config, workspace: WorkspaceConfig, kind: Kind, *, share: float
 ) -> GroupPlan:
     objects, discover = kind.objects(workspace), kind.discovered(workspace)
-    series_of = partial(_series_of, config, kind, is_listed=discover is not None)
+    series_of = partial(
+        _series_of, config, workspace, kind, is_listed=discover is not None
+    )
     # Counted first: there may be thousands, and discovery plans often.
     numbers = Counter(each.has_steps for each in objects)
     one = GroupPlan(
@@ -198,7 +208,7 @@ def _plan(
         ceiling_per_minute=_ceiling(workspace, kind) * share,
         share=share,
         stretch=1.0,
-        windows=config.windows,
+        windows=_windows(config, workspace, kind),
         typical_series=sum(
             number * series_of(has_steps=steps) for steps, number in numbers.items()
         ),
@@ -219,7 +229,14 @@ def _ceiling(workspace: WorkspaceConfig, kind: Kind) -> float:
     return max(ceiling - part, ceiling * _LEAST_SHARE)
 
 
-def _series_of(config: Config, kind: Kind, *, is_listed: bool, has_steps: bool) -> int:
+def _series_of(
+    config: Config,
+    workspace: WorkspaceConfig,
+    kind: Kind,
+    *,
+    is_listed: bool,
+    has_steps: bool,
+) -> int:
     """Return the number of series of a typical object, within its limit.
 
     With the list of discovery the time of its last edit is one, too.
@@ -230,7 +247,18 @@ def _series_of(config: Config, kind: Kind, *, is_listed: bool, has_steps: bool) 
         series = typical_samples(config, kind) + _POLL_SERIES
     else:
         series = typical_canvas_series(config, has_steps=has_steps)
+    if not kind.is_series:
+        series += _has_typical_month(config, workspace)
     return min(series + is_listed, config.limits.series_per_campaign)
+
+
+def _has_typical_month(config: Config, workspace: WorkspaceConfig) -> bool:
+    """Return whether messages of the month are exported for an email message."""
+    return (
+        _TYPICAL_CHANNEL in workspace.contract
+        and matcher(config.channels)(_TYPICAL_CHANNEL)
+        and matcher(config.metrics.selection)("sent")
+    )
 
 
 def typical_series(config: Config) -> int:

@@ -106,7 +106,7 @@ class Poller:
         kind = group.kind
         query = kind.query(
             poll.object_id,
-            windows=group.config.windows,
+            windows=group.plan.windows,
             request=poll.request,
             now=self._clock.wall(),
         )

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 
 from exporter.model.snapshot import Day, Snapshot, Stats
-from exporter.series import older_days, recent_days
+from exporter.series import month_to_date, older_days, recent_days
 from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
@@ -94,7 +94,7 @@ def parse_part(
     day before is not of the whole day.
     """
     rows = rows_of(document, options)
-    days = max((*options.windows, SURE_DAYS)) + 1
+    days = max((*options.look_back, SURE_DAYS)) + 1
     merged = older_days.merge(
         older, rows.rows, today=options.today, request=request, days=days
     )
@@ -122,9 +122,17 @@ def _replace_rows(rows: DocumentRows, older: OlderDays) -> None:
 
 
 def with_windows_requested(options: ParseOptions, older: OlderDays) -> ParseOptions:
-    """Return the options without windows of which a day was never requested."""
-    windows = older_days.windows_requested(options.windows, older, today=options.today)
-    return options._replace(windows=windows)
+    """Return the options without windows of which a day was never requested.
+
+    Without the contract, too, if that is a day of the month.
+    """
+    today = options.today
+    windows = older_days.windows_requested(options.windows, older, today=today)
+    of_month = (month_to_date.past_days(today),) if options.contract else ()
+    is_whole = older_days.windows_requested(of_month, older, today=today)
+    return options._replace(
+        windows=windows, contract=options.contract if is_whole else ()
+    )
 
 
 class _NewestDay:
@@ -168,8 +176,11 @@ class _NewestDay:
             return None
         if previous is None or previous.latest is None:
             return None
+        replaced = self._replaced_in(previous, previous.latest)
+        if replaced is None:
+            return None
         is_quiet, is_active = activity(self._rows, options)
-        snapshot = self._replaced_in(previous, previous.latest)._replace(
+        snapshot = replaced._replace(
             skipped_rows=self._rows.skipped_rows,
             is_quiet=is_quiet,
             is_active=is_active,
@@ -185,17 +196,30 @@ class _NewestDay:
         cached = CachedDocument(options, self._digests)
         return ParsedDocument(snapshot, cached, is_reused=False)
 
-    def _replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot:
-        """Return the previous snapshot with this day's figures as its latest."""
+    def _replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot | None:
+        """Return the previous snapshot with this day's figures as its latest.
+
+        None: the messages of the month have to be added up again.
+        """
         figures = tuple(
             (part, _same_fields(self._stats[self._keys[part]], stats))
             for part, stats in latest.figures
         )
-        history = previous.history
+        history, month = previous.history, previous.month_to_date
         if self._day == self._today:
             history = recent_days.replace_last(history, self._today, past_day(figures))
+            if month is not None:
+                # Of parts that the limit keeps out only the sum is known.
+                if previous.dropped_series:
+                    return None
+                before = latest.figures
+                month = month_to_date.renewed(month, before=before, now=figures)
+                if month is None:
+                    return None
         return previous._replace(
-            latest=latest._replace(figures=figures), history=history
+            latest=latest._replace(figures=figures),
+            history=history,
+            month_to_date=month,
         )
 
 

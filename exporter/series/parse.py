@@ -34,7 +34,7 @@ from exporter.model.snapshot import (
     RecentDays,
     Snapshot,
 )
-from exporter.series import deliverability, recent_days
+from exporter.series import deliverability, month_to_date, recent_days
 from exporter.series.days import start_of_day
 from exporter.series.revisions import carry_first_reading, revision
 from exporter.series.rows import (
@@ -51,7 +51,8 @@ _HISTORY_STATUS_SERIES = 2
 """What a history holds beside its values: the object's info, and which day it is."""
 
 _DATES = "dates"
-"""The unit of the days' timestamps where series are counted."""
+_MONTH = "month"
+"""The units of the days' timestamps, and of the month, where series are counted."""
 
 _WITH_INFO = {VARIATION, VARIANT, STEP, STEP_CHANNEL}
 """Groups whose units have one more series each, with their ids."""
@@ -79,6 +80,13 @@ class ParseOptions(NamedTuple):
     """Of a series of the workspace."""
     now: float = 0.0
     """By the wall clock; 0 for kinds of days."""
+    contract: tuple[str, ...] = ()
+    """The channels whose messages of the month are counted."""
+
+    @property
+    def look_back(self) -> tuple[int, ...]:
+        """The windows that requests cover."""
+        return month_to_date.look_back(self.windows, is_counted=bool(self.contract))
 
 
 SampleParser = Callable[[object, ParseOptions], Snapshot]
@@ -115,13 +123,22 @@ def snapshot_of(
     ages = [((options.today - day).days, stats) for day, stats in past]
     trailing = trailing_sums(ages, options.windows)
     shown_days = [*days[:1], *past[:1]]
+    month = month_to_date.of_days(
+        days, today=options.today, timezone=options.timezone, channels=options.contract
+    )
     is_quiet, is_active = activity(rows, options)
 
     costed = [stats for _, stats in [*shown_days, *trailing]]
     if options.revisions and past:
         costed.append(past[0][1])
     room = options.series_limit - rows.parser.status_series
-    admitted = _admit(rows.parser, costed, days_shown=len(shown_days), room=room)
+    admitted = _admit(
+        rows.parser,
+        costed,
+        days_shown=len(shown_days),
+        months_shown=len(month.messages) if month else 0,
+        room=room,
+    )
 
     def newest(rows: Sequence[tuple[date, DayStats]]) -> Day | None:
         if not rows or not admitted.has_dates:
@@ -151,6 +168,7 @@ def snapshot_of(
         is_active=is_active,
         first_complete=first,
         revision=revision(first, last_complete),
+        month_to_date=month if admitted.has_month else None,
     )
 
 
@@ -245,6 +263,7 @@ class _Admitted(NamedTuple):
     unused_parts: Mapping[PartKey, Part]
     """Parts without a number on the days, which cost no series."""
     has_dates: bool
+    has_month: bool
     series: int
     dropped_series: int
 
@@ -263,6 +282,7 @@ def _admit(
     days: Iterable[Mapping[PartKey, Sized]],
     *,
     days_shown: int,
+    months_shown: int = 0,
     room: int,
 ) -> _Admitted:
     """Return what fits; after the first unit that does not, no other does.
@@ -278,10 +298,10 @@ def _admit(
             costs[unit_of[key]] += len(stats)
     parts = {key: one for key, one in found.items() if unit_of[key] in costs}
     costs.update({unit_of[key] for key in parts if key[0] in _WITH_INFO})
-    costs[_DATES] = days_shown
+    costs[_DATES], costs[_MONTH] = days_shown, months_shown
     kept: set[Hashable] = set()
     series = 0
-    for unit in dict.fromkeys((_DATES, *(unit_of[key] for key in parts))):
+    for unit in dict.fromkeys((_DATES, _MONTH, *(unit_of[key] for key in parts))):
         if series + costs[unit] <= room:
             kept.add(unit)
             series += costs[unit]
@@ -291,6 +311,7 @@ def _admit(
         parts={key: one for key, one in parts.items() if unit_of[key] in kept},
         unused_parts={key: one for key, one in found.items() if key not in parts},
         has_dates=_DATES in kept,
+        has_month=_MONTH in kept,
         series=series,
         dropped_series=sum(costs.values()) - series,
     )
@@ -330,6 +351,6 @@ def activity(rows: DocumentRows, options: ParseOptions) -> tuple[bool, bool]:
     is_quiet = (
         not active
         and complete == parser.quiet_days
-        and parser.can_be_quiet(options.windows)
+        and parser.can_be_quiet(options.look_back)
     )
     return is_quiet, any(age <= 1 for age in active)

@@ -30,6 +30,7 @@ from exporter.model.snapshot import (
     WHOLE,
     Day,
     Figures,
+    MonthToDate,
     Part,
     Sample,
     Snapshot,
@@ -74,6 +75,7 @@ def dump(snapshot: Snapshot) -> dict[str, object]:
         "is_quiet": snapshot.is_quiet,
         "is_active": snapshot.is_active,
         "first_complete": _dump_first_complete(snapshot.first_complete),
+        **({"month_to_date": month} if (month := snapshot.month_to_date) else {}),
         **({"samples": snapshot.samples} if snapshot.samples else {}),
     }
 
@@ -138,8 +140,18 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
         first_complete=first_complete,
         revision=revision(first_complete, last_complete),
         history=None if history is None else recent_days.parse(mapping(history)),
+        month_to_date=_month_to_date(document.get("month_to_date")),
         samples=_samples(document.get("samples", [])),
     )
+
+
+def _month_to_date(document: object) -> MonthToDate | None:
+    if document is None:
+        return None
+    ends_at, rows = items(document)
+    messages = tuple((_label(channel), number(sent)) for channel, sent in items(rows))
+    _check_unique(channel for channel, _ in messages)
+    return MonthToDate(instant(ends_at), messages)
 
 
 def _samples(rows: object) -> tuple[Sample, ...]:

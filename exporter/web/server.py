@@ -234,7 +234,7 @@ class Server:
         handshake.client.set(accepted.getpeername()[0])
         seconds = self._limits.first_request_seconds
         if context is not None:
-            await _wait_for_input(accepted)
+            await wait_for_input(accepted)
             if not accepted.recv(1, socket.MSG_PEEK):
                 return  # the client has left
             self._table.begin_handshake(connection)
@@ -265,14 +265,15 @@ class Server:
             error.__traceback__ = None
 
 
-async def _wait_for_input(accepted: socket.socket) -> None:
+async def wait_for_input(accepted: socket.socket) -> None:
     """Wait for the first byte: a silent client costs no TLS state."""
     loop = asyncio.get_running_loop()
     has_input = loop.create_future()
 
     def note() -> None:
         loop.remove_reader(accepted)
-        has_input.set_result(None)
+        if not has_input.done():  # cancelled since the loop saw the input
+            has_input.set_result(None)
 
     loop.add_reader(accepted, note)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import links, palette, panels, tables
+from grafana.generator import links, palette, panels, promql, tables
 from grafana.generator.layout import Drawn
 from grafana.generator.panels import Query, property_
 from grafana.generator.promql import OBJECT, select, union
@@ -17,15 +17,19 @@ _RUNBOOKS = (
 """As in the rules: the annotation with the address is no label of `ALERTS`."""
 _NONE = "../alerts"
 """In place of the name of an alert: the link leads to the list of all."""
+_UNINSTALLS = "BrazeUninstallSpike"
+"""Has no label but the workspace."""
+_KIND_WIDTH = 130
 _UNKNOWN = -1
-_SINCE = ("severity", "alertname", "channel", *OBJECT)
+*_, _CHOSEN = promql.OF_CAMPAIGN
+_SINCE = ("severity", "alertname", "channel", *OBJECT, "series")
 
 
 def firing() -> Drawn:
     """Return the number of firing alerts."""
     return panels.stat(
         "Firing alerts",
-        [Query(f"count({_alerts('ALERTS', 'firing')}) or vector(0)")],
+        [Query(f"count({about(_CHOSEN, states='firing')}) or vector(0)")],
         description="Number of firing alerts of this project about the choice above, "
         "and about no campaign or canvas. Without its rules in Prometheus this is 0.",
         unit="short",
@@ -36,8 +40,10 @@ def firing() -> Drawn:
 def table() -> Drawn:
     """Return the table of alerts, with links to runbooks and to what they are about."""
     keys = ", ".join((*_SINCE, "alertstate"))
-    alerts = f"count by ({keys}) ({_alerts('ALERTS', 'firing|pending')})"
-    started = f"min by ({', '.join(_SINCE)}) ({_alerts('ALERTS_FOR_STATE')})"
+    alerts = _of_series(about(_CHOSEN, states="firing|pending"))
+    alerts = f"count by ({keys}) ({alerts})"
+    started = _of_series(about(_CHOSEN, family="ALERTS_FOR_STATE"))
+    started = f"min by ({', '.join(_SINCE)}) ({started})"
     age = f"time() - 0 * {alerts} - on ({', '.join(_SINCE)}) group_left () {started}"
     none = f'label_replace(vector({_UNKNOWN}), "alertname", "{_NONE}", "", "")'
     return tables.table_of(
@@ -70,14 +76,18 @@ def table() -> Drawn:
                 property_("mappings", [_text(_NONE, "nothing fires", palette.PLAIN)]),
                 property_("links", [_runbook()]),
             ],
-            "kind": [property_("links", [links.of_row()])],
+            "kind": [
+                property_("links", [links.of_row()]),
+                property_("custom.width", _KIND_WIDTH),
+            ],
         },
         sort="Severity",
         is_ascending=True,
         description="Alerts of this project's rules in Prometheus about the choice "
         "above, and about no campaign or canvas; pending ones wait for their `for`. An "
-        "alert leads to its runbook, a name to its campaign or canvas, a kind also to "
-        "the exporter. Without the rules in Prometheus nothing fires.",
+        "alert leads to its runbook, a name to its campaign or canvas, that of a "
+        "series to its workspace, a kind also to the exporter. Without the rules in "
+        "Prometheus nothing fires.",
     )
 
 
@@ -90,18 +100,38 @@ def _text(value: str, text: str, colour: str) -> models.ValueMap:
     return models.ValueMap(options={value: result})
 
 
-def _alerts(family: str, states: str = "") -> str:
-    """Return alerts about the choice, and those about no campaign and canvas.
+def about(chosen: str = "", *, family: str = "ALERTS", states: str = "") -> str:
+    """Return alerts about the chosen objects, and those about no campaign and canvas.
 
-    Alerts lack the labels of what they are not about.
+    Without a choice all about the workspace. Alerts lack the labels of what they are
+    not about.
     """
     matchers = (
         'alertname=~"Braze.*"',
         *([f'alertstate=~"{states}"'] if states else []),
         'job=~"$job|"',
         'workspace=~"$workspace|"',
-        'channel=~"$channel|"',
     )
-    chosen = select(family, (*matchers, "campaign=~`${campaigns:regex}`"))
-    others = select(family, (*matchers, 'campaign=""', 'canvas=""'))
-    return union(chosen, others)
+    if not chosen:
+        return select(family, matchers)
+    matchers = (*matchers, 'channel=~"$channel|"')
+    return union(
+        select(family, (*matchers, chosen)),
+        select(family, (*matchers, 'campaign=""', 'canvas=""')),
+    )
+
+
+def firing_by(name: str, *by: str) -> str:
+    """Return 1 for what an alert fires about, by labels and workspace."""
+    matchers = (f'alertname="{name}"', 'alertstate="firing"', 'job=~"$job|"')
+    found = select("ALERTS", (*matchers, 'workspace=~"$workspace"'))
+    return f"max by ({', '.join(('workspace', *by))}) ({found})"
+
+
+def _of_series(alerts: str) -> str:
+    """Return alerts with what they are about as `series`, if it is of the workspace."""
+    labels = '"segment", "event", "integration", "kind"'
+    named = f'label_join({alerts}, "series", "", {labels})'
+    return (
+        f'label_replace({named}, "series", "uninstalls", "alertname", "{_UNINSTALLS}")'
+    )

@@ -10,6 +10,7 @@ from grafana.generator.panels import Query
 from grafana.generator.promql import (
     OBJECT,
     at_last_point,
+    at_point_before,
     fold,
     named,
     newest,
@@ -42,16 +43,21 @@ def history() -> Drawn:
         unit="percentunit",
         thresholds=palette.BOUNCE.steps(good=palette.BLUE),
         links=[links.of_series()],
-        nothing=f"No campaign or canvas with {_LEAST} emails a day",
+        nothing=f"No campaign or canvas with {_LEAST} emails a day, or no figures",
     )
 
 
 def _over(at: str = "") -> str:
-    """Return the rate of the day that began at each point, or at one point."""
-    return _rate(
-        figures.LAST,
-        lambda selector: f"last_over_time({selector}[12h:1h]{at} offset -36h)",
-    )
+    """Return the rate of the day that began at each point, or at one point.
+
+    Without stored samples, as in the first hour, that of yesterday is the one of now.
+    """
+
+    def stored(selector: str) -> str:
+        found = promql.stored(selector, offset="-36h", at=at)
+        return found if at else f"{found} or {at_point_before(now(selector))}"
+
+    return _rate(figures.LAST, stored)
 
 
 def _today() -> str:

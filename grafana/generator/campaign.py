@@ -18,7 +18,7 @@ from grafana.generator import (
 from grafana.generator.bars import groups
 from grafana.generator.figures import Rate, converting, overall, stage, stat
 from grafana.generator.freshness import DATE
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import fold, moved, ratio, select, total, union
@@ -94,8 +94,8 @@ def _per_recipient(name: str) -> str:
 def _headline() -> list[Tile]:
     sent = stat(DAYS, "sent", channel=_SPOKEN)
     return [
-        Tile(health.exporter(links.to_exporter()), 4, 4),
-        Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, 4),
+        Tile(health.exporter(links.to_exporter()), 4, TREND_ROWS),
+        Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, TREND_ROWS),
         _rate(
             "Delivered",
             ratio(
@@ -130,7 +130,7 @@ def _headline() -> list[Tile]:
                 unit="currencyUSD",
             ),
             4,
-            4,
+            TREND_ROWS,
         ),
     ]
 
@@ -146,7 +146,7 @@ def _rate(
         decimals=2,
         limits=limits,
     )
-    return Tile(panel, 3, 4)
+    return Tile(panel, 3, TREND_ROWS)
 
 
 def _last_sent() -> str:
@@ -219,7 +219,7 @@ def _course() -> list[Tile]:
                 nothing=_NONE,
             ),
             12,
-            7,
+            6,
         ),
         Tile(
             daily.graph_by_day(
@@ -231,7 +231,7 @@ def _course() -> list[Tile]:
                 nothing=_NONE,
             ),
             12,
-            7,
+            6,
         ),
     ]
 

@@ -93,7 +93,7 @@ def revenue() -> Drawn:
         ],
         keys=_SHOWN,
         sort="Revenue per recipient",
-        nothing="No revenue",
+        nothing="No revenue, or no figures",
         description=f"`revenue` ÷ `unique_recipients` on {_LAST.days}, in US dollars: "
         "of the variations of multivariate campaigns in each channel, control groups "
         "included as the baseline; and of the whole campaign, for multivariate ones "

@@ -14,7 +14,7 @@ from grafana.generator import (
     promql,
 )
 from grafana.generator.figures import stage, stat
-from grafana.generator.layout import Section, Tile
+from grafana.generator.layout import TREND_ROWS, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Query
 from grafana.generator.promql import fold, ratio, select, total
@@ -124,7 +124,7 @@ def _headline() -> list[Tile]:
             3,
         ),
     )
-    return [Tile(panel, width, 4) for panel, width in tiles]
+    return [Tile(panel, width, TREND_ROWS) for panel, width in tiles]
 
 
 def _course() -> list[Tile]:

@@ -17,7 +17,7 @@ from grafana.generator.figures import (
     Rate,
     email,
 )
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.limited import Limit, limited_by_day
 from grafana.generator.palette import ORANGE, PURPLE, VERMILLION, Limits
 from grafana.generator.panels import Query
@@ -96,7 +96,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(panel, 4, 4)
+        Tile(panel, 4, TREND_ROWS)
         for panel in (
             health.exporter(links.to_exporter()),
             _above(),
@@ -241,7 +241,7 @@ def _ranking() -> Drawn:
         keys=_KEYS,
         sort=share.title,
         required=share.title,
-        nothing="No email in this choice",
+        nothing="No email, or no figures",
         description="Email only. Bounces: `bounces` ÷ `sent`; spam: `reported_spam` ÷ "
         f"`delivered`; unsubscribed: `unsubscribes` ÷ `delivered`. {_NEWEST}, which "
         "are beside it, taken together. Of limit: the newest rate as a share of its "
@@ -263,7 +263,7 @@ def _background() -> list[Tile]:
                 "complete day, the last one at the right. Other mail is in transit, or "
                 f"bounced softly. {daily.POINT}",
                 unit="short",
-                nothing=_NONE,
+                nothing="No email, or no figures",
             ),
             24,
             8,

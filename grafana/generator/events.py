@@ -5,33 +5,25 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.builders import prometheus
 
-from grafana.generator import palette, promql, telemetry
+from grafana.generator import alerts, palette, promql, telemetry
 from grafana.generator.promql import fold, select, union
 from grafana.generator.variables import SOURCE
 
 _OBJECT = ", ".join(promql.OBJECT)
+_OF = {"campaign": promql.OF_CAMPAIGN, "canvas": promql.OF_CANVAS}
+_SERIES = ("segment", "event", "integration")
+"""Labels of alerts on series of the workspace."""
 
 
 def events(kind: str) -> list[builders.AnnotationQuery]:
     """Return the annotations of a dashboard with a choice of this kind of object."""
-    choice = "campaigns" if kind == "campaign" else kind
-    chosen = f"{kind}=~`${{{choice}:regex}}|`"
-    firing = select(
-        "ALERTS",
-        (
-            'alertname=~"Braze.*"',
-            'alertstate="firing"',
-            'workspace=~"$workspace|"',
-            chosen,
-        ),
-    )
+    scope = _OF.get(kind, promql.OF_WORKSPACE)
+    chosen = scope[-1] if kind in _OF else ""
+    firing = alerts.about(chosen, states="firing")
     reloaded = select(
         "braze_exporter_config_last_reload_success_timestamp_seconds", promql.OF_JOB
     )
-    edited = select(
-        "braze_(campaign|canvas)_last_edited_timestamp_seconds",
-        promql.OF_CANVAS if kind == "canvas" else promql.OF_CAMPAIGN,
-    )
+    edited = select("braze_(campaign|canvas)_last_edited_timestamp_seconds", scope)
     changes = (
         ("Exporter started", telemetry.process("process_start_time_seconds")),
         ("Configuration loaded", f"max by (instance) ({reloaded})"),
@@ -41,9 +33,10 @@ def events(kind: str) -> list[builders.AnnotationQuery]:
     return [
         _shown(
             "Alerts",
-            f"max by (alertname, {_OBJECT}, channel) ({firing})",
+            f"max by (alertname, {_OBJECT}, channel, {', '.join(_SERIES)}) ({firing})",
             title="{{alertname}}",
-            text="{{workspace}} / {{campaign}}{{canvas}} {{channel}}",
+            text="{{workspace}} / {{campaign}}{{canvas}}"
+            "{{segment}}{{event}}{{integration}} {{channel}}",
             colour=palette.VERMILLION,
         ),
         _shown(

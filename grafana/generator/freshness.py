@@ -8,7 +8,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders.dashboard import DashboardLink
 from grafana_foundation_sdk.models import dashboard as models
 
-from grafana.generator import figures, palette, panels, tables, telemetry
+from grafana.generator import figures, palette, panels, promql, tables, telemetry
 from grafana.generator.layout import Drawn, Tile
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import (
@@ -51,17 +51,21 @@ DATE = "time:YYYY-MM-DD"
 """The unit of a date, in milliseconds. A time of day would be that of the browser."""
 _WELL = f"0 * max by (workspace) ({_UP})"
 _UNPOLLED = "No campaign or canvas is polled"
-_FAILING = f"count({_UP} == 0) or 0 * count({_UP})"
+_POLLED = promql.least_of_jobs(
+    select("braze_(campaign|canvas|workspace_series)_up", OF_CAMPAIGN),
+    *(*OBJECT, "series"),
+)
+_FAILING = f"count({_POLLED} == 0) or 0 * count({_POLLED})"
 
 
 def failing(*leads: DashboardLink) -> Drawn:
     """Return the number of failing campaigns and canvases, of how many."""
     return panels.stat(
         "Failing polls",
-        [Query(_FAILING, "failing"), Query(f"count({_UP})", "polled")],
-        description="Campaigns and canvases whose last finished poll failed, of those "
-        "that are polled. They serve the figures of their last success until those "
-        "are stale.",
+        [Query(_FAILING, "failing"), Query(f"count({_POLLED})", "polled")],
+        description="Campaigns, canvases and series of the workspace whose last "
+        "finished poll failed, of those that are polled. They serve the figures of "
+        "their last success until those are stale.",
         unit="short",
         thresholds=palette.steps((None, palette.PLAIN), (1, palette.ORANGE)),
         overrides=[
@@ -178,7 +182,7 @@ def _without_figures() -> Drawn:
 
 
 def _course() -> Drawn:
-    late = f"count({_INTERVALS} > {LATE.warning}) or 0 * count({_UP})"
+    late = f"count({_INTERVALS} >= {LATE.warning}) or 0 * count({_UP})"
     paused = telemetry.own("(workspace|canvases)_paused")
     return panels.graph(
         "Failing and late",
@@ -187,8 +191,9 @@ def _course() -> Drawn:
             Query(_FAILING, "failing"),
             Query(f"max({paused})", "key rejected"),
         ],
-        description="Campaigns and canvases whose last finished poll failed, and those "
-        f"whose last success is more than {LATE.warning} intervals ago. Key rejected: "
+        description="Campaigns, canvases and series of the workspace whose last "
+        "finished poll failed, and campaigns and canvases whose last success is "
+        f"{LATE.warning} or more intervals ago. Key rejected: "
         "1 while Braze rejects a key or its permission for canvases.",
         unit="short",
     )

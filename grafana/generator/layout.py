@@ -9,6 +9,8 @@ from typing import Protocol
 from grafana_foundation_sdk.models import dashboard as models
 
 COLUMNS = 24
+TREND_ROWS = 5
+"""The least height of a number with a sparkline: Grafana draws none in lower tiles."""
 
 
 class Drawn(Protocol):

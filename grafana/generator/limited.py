@@ -60,7 +60,7 @@ def limited_by_day(
         .mode(models.FieldColorModeId.FIXED)
         .fixed_color(GREY),
         links=[links.of_series()],
-        nothing="No email",
+        nothing="No email, or no figures",
         is_by_day=True,
     ).decimals(decimals)
     if today:

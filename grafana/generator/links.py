@@ -44,6 +44,18 @@ def to_exporter() -> builders.DashboardLink:
     return _to("exporter", "What fails, and why")
 
 
+def to_workspace() -> builders.DashboardLink:
+    """Return a link from a number to the dashboard of the workspace."""
+    return _to("workspace", "Series of the workspace, and why their polls fail")
+
+
+def of_workspace() -> dict[str, object]:
+    """Return a link from a cell with a workspace to its dashboard."""
+    chosen = "var-workspace=${__value.raw:percentencode}"
+    url = f"/d/braze-workspace?{_KEPT}&{chosen}&{_CHANNEL}&${{__url_time_range}}"
+    return {"title": "Show the workspace", "url": url, "targetBlank": False}
+
+
 def to_deliverability() -> builders.DashboardLink:
     """Return a link from a number of all email to its campaigns and canvases."""
     return _to("email-deliverability", "Campaigns and canvases, worst first")

@@ -13,7 +13,7 @@ from grafana.generator.figures import (
     WEEK,
     stat,
 )
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.messaging_channels import (
     BY,
     DEAD,
@@ -53,7 +53,7 @@ def page() -> Page:
 
 def _headline() -> list[Tile]:
     return [
-        Tile(health.exporter(links.to_exporter()), 4, 4),
+        Tile(health.exporter(links.to_exporter()), 4, TREND_ROWS),
         _rate(
             "Push bounces",
             stat(BY_DAY, "bounces", channel=PUSH),
@@ -132,7 +132,7 @@ def _rate(
         limits=limits,
         nothing=nothing,
     )
-    return Tile(panel, width, 4)
+    return Tile(panel, width, TREND_ROWS)
 
 
 def _failures() -> list[Tile]:
@@ -170,14 +170,14 @@ def _failures() -> list[Tile]:
                     failed,
                     FAILURE,
                     _FAILED,
-                    "No such messages in this choice",
+                    "No such messages, or no figures",
                 ),
                 (
                     "Opt-outs, by day and channel",
                     opt_outs,
                     OPT_OUT,
                     f"Sum of `opt_out` ÷ sum of `delivered`. {STOP}",
-                    "No SMS or RCS in this choice",
+                    "No SMS or RCS, or no figures",
                 ),
             )
         ),
@@ -213,7 +213,7 @@ def _worst() -> Drawn:
         ],
         keys=KEYS,
         sort="Failed",
-        nothing="No such messages in this choice",
+        nothing="No such messages, or no figures",
         description=f"{_FAILED} The newest: of today so far once {_LEAST} were sent, "
         "else of the last complete day, else of the 7 days before today, which are "
         f"beside it, taken together. {DEAD} Opted out: `opt_out` ÷ `delivered` of SMS "

@@ -79,7 +79,7 @@ def _table(channels: str, columns: Sequence[Column], *, description: str) -> Dra
         [first, *columns[1:]],
         keys=KEYS,
         sort=first.title,
-        nothing=f"No {channels.replace(' and ', ' or ')} in this choice",
+        nothing=f"No {channels.replace(' and ', ' or ')}, or no figures",
         description=f"{_DAYS}. {description} {_ABSENT}",
     )
 
@@ -188,7 +188,7 @@ def _buttons() -> Drawn:
         [Column("Clicks", clicks)],
         keys=("kind", "name", "channel", "part", "text", "workspace"),
         sort="Clicks",
-        nothing="No buttons or slides in this choice",
+        nothing="No buttons or slides, or no figures",
         description="Braze's `carousel_slide_<number>_<text>_click` and "
         f"`notif_button_<number>_<text>_click`, each separately, on {LAST.days}.",
     )

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from grafana.generator import freshness, health, palette, panels, processes, traffic
+from grafana.generator import (
+    freshness,
+    health,
+    links,
+    palette,
+    panels,
+    processes,
+    traffic,
+)
 from grafana.generator.layout import Drawn, Section, Tile
 from grafana.generator.panels import Override, Query, property_
 from grafana.generator.promql import OF_JOB, OF_WORKSPACE, added_up, select
@@ -34,7 +42,7 @@ def page() -> Page:
 def _now() -> list[Tile]:
     small = (
         health.exporter(),
-        freshness.failing(),
+        freshness.failing(links.to_workspace()),
         freshness.oldest(),
         _configuration(),
         panels.stat(

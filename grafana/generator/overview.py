@@ -19,7 +19,7 @@ from grafana.generator.bars import bars
 from grafana.generator.figures import LAST, Rate, converting, stage
 from grafana.generator.freshness import DATE, failing, oldest
 from grafana.generator.last_day import counted, rated
-from grafana.generator.layout import Drawn, Section, Tile
+from grafana.generator.layout import TREND_ROWS, Drawn, Section, Tile
 from grafana.generator.palette import Limits
 from grafana.generator.panels import Query, property_
 from grafana.generator.promql import fold, select, total
@@ -49,7 +49,7 @@ def _now() -> list[Tile]:
     small = (
         health.exporter(links.to_exporter()),
         alerts.firing(),
-        failing(links.to_exporter()),
+        failing(links.to_exporter(), links.to_workspace()),
         oldest(links.to_exporter()),
         _today("Email bounces today", figures.BOUNCE, palette.BOUNCE, "Hard bounces."),
         _today(
@@ -103,7 +103,7 @@ def _yesterday() -> list[Tile]:
             "channel; the choice of a variation has no effect here",
         ),
     )
-    return [Tile(panel, 4, 5) for panel in small]
+    return [Tile(panel, 4, TREND_ROWS) for panel in small]
 
 
 def _monthly() -> list[Tile]:

@@ -9,6 +9,7 @@ from grafana.generator import (
     messaging,
     operations,
     overview,
+    workspace,
 )
 
 PAGES = (
@@ -17,5 +18,6 @@ PAGES = (
     canvas.page,
     deliverability.page,
     messaging.page,
+    workspace.page,
     operations.page,
 )

@@ -37,9 +37,16 @@ JOBS = "job, namespace, service"
 """Other target labels that differ if several jobs scrape a target."""
 OBJECT = ("workspace", "campaign", "canvas")
 """The labels of a campaign or canvas; a sample has one of the last two."""
+_KINDS = {"campaign": "campaign", "canvas": "canvas", "series": "workspace/series"}
+"""The kind of samples with a label: the path of a dashboard behind `braze-`.
+
+Grafana ignores what follows the slash. The variable of a choice has the name of the
+kind: without the slash a link to a series would choose another workspace.
+"""
 _NOW = "${__to:date:seconds}"
 """The end of Grafana's time range; that of a graph by day is the midnight before."""
 _AT_LAST_POINT = f" and on () vector(time()) > {_NOW} - 86400"
+_AT_POINT_BEFORE = f" and on () vector(time()) > {_NOW} - 172800 <= {_NOW} - 86400"
 _Z = 1.96
 """Two-sided 95 %."""
 
@@ -74,8 +81,16 @@ def by_day(selector: str) -> str:
     A selector reads all samples of four weeks; here there is one, and one of now. One
     sample an hour is enough.
     """
-    stored = f"last_over_time({selector}[12h:1h] offset -12h)"
-    return f"{stored} or {at_last_point(now(selector))}"
+    return f"{stored(selector, offset='-12h')} or {at_last_point(now(selector))}"
+
+
+def stored(selector: str, *, offset: str, at: str = "") -> str:
+    """Return the newest samples of full hours in the twelve hours after a midnight.
+
+    The midnight is twelve hours and the offset before a point. Its own sample is of the
+    day before; in Prometheus 2 a range begins with it.
+    """
+    return f"last_over_time({selector}[11h59m:1h]{at} offset {offset})"
 
 
 def now(selector: str) -> str:
@@ -93,26 +108,31 @@ def at_last_point(vector: str) -> str:
     return f"{vector}{_AT_LAST_POINT}"
 
 
+def at_point_before(vector: str) -> str:
+    """Return samples at the last point but one of such a graph."""
+    return f"{vector}{_AT_POINT_BEFORE}"
+
+
 def named(vector: str, *by: str) -> str:
     """Return samples with the labels `kind` and `name` instead of those of the object.
 
-    The kind is that of its dashboard: of samples without campaign and canvas, which
-    are alerts and workspaces, `exporter`.
+    The kind is that of its dashboard: of samples without campaign, canvas and series,
+    which are alerts and workspaces, `exporter`.
     """
     vector = f'label_replace({vector}, "kind", "exporter", "", "")'
-    for kind in ("campaign", "canvas"):
-        vector = f'label_replace({vector}, "kind", "{kind}", "{kind}", ".+")'
-    vector = f'label_join({vector}, "name", "", "campaign", "canvas")'
+    for label, kind in _KINDS.items():
+        vector = f'label_replace({vector}, "kind", "{kind}", "{label}", ".+")'
+    vector = f'label_join({vector}, "name", "", "campaign", "canvas", "series")'
     return f"max by ({', '.join(('workspace', 'kind', 'name', *by))}) ({vector})"
 
 
-def newest(vector: str, *, day: str) -> str:
+def newest(vector: str, *, day: str, of: Iterable[str] = OBJECT) -> str:
     """Return the samples of exporters with the object's newest `day`, a timestamp.
 
     After midnight an exporter that cannot reach Braze still serves yesterday's row,
     whose sums are mostly larger than those of the new day.
     """
-    on = ", ".join(OBJECT)
+    on = ", ".join(of)
     same = f"max by ({on}) ({day}) == on ({on}) group_right () {day}"
     return f"({vector}) and on (instance, {on}) ({same})"
 

@@ -52,7 +52,7 @@ class Page:
     refresh: str = "5m"
     """The default interval of polls."""
     kind: str = "campaign"
-    """The kind of the objects that can be chosen."""
+    """The kind of the objects that can be chosen; those of a workspace: all."""
     is_of_one: bool = False
     """Whether it shows one campaign instead of all chosen ones."""
     has_runbooks: bool = False

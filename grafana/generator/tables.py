@@ -29,21 +29,29 @@ _WIDTHS = {
     "kind": 75,
     "reason": 115,
     "channel": 130,
-    "variation": 170,
     "severity": 110,
     "alertname": 260,
     "alertstate": 100,
     "campaign_id": 290,
     "canvas_id": 290,
+    "unit": 65,
+    "status": 100,
+    "metric": 165,
+    "days": 100,
     "part": 85,
     "text": 300,
 }
 _TITLES = {"alertname": "Alert", "alertstate": "State"}
 """Of labels that are no words; the others are titles themselves."""
-_NAME_WIDTH = 180
+_NAME_WIDTH = 170
 """The least width of a name; names take the space that is left."""
+_NAMES = {
+    *("name", "campaign", "canvas", "step", "variation", "variant"),
+    *("segment", "event", "integration", "series"),
+}
 _OBJECT = ("campaign", "canvas", "workspace")
 _LINKS = {
+    "workspace": links.of_workspace,
     "name": links.of_row,
     "campaign": links.of_campaign,
     "reason": links.of_reason,
@@ -151,6 +159,12 @@ def percent(
     )
 
 
+def change(title: str, value: str, *, modifier: str) -> Column:
+    """Return a column of the relative change of a figure from an earlier time."""
+    before = f"({promql.moved(value, modifier)} > 0)"
+    return Column(title, f"{value} / {before} - 1", unit="percentunit", decimals=1)
+
+
 def yes_or_no(title: str, expression: str) -> Column:
     """Return a column of 1 and 0, shown as yes and no."""
     return Column(title, expression, mappings=YES_OR_NO)
@@ -208,19 +222,24 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
     targets: list[Builder[Dataquery]] = [
         row(query(column.expression), number=at) for at, column in enumerate(columns)
     ]
-    transformations = [models.DataTransformerConfig(id_val="merge", options={})]
+    merged = models.DataTransformerConfig(id_val="merge", options={})
+    transformations = [merged]
     if trend:
         targets.append(days(query(trend.expression), number=len(columns)))
-        # Without the filter it takes every result with one row for a time series.
-        of_trend = models.MatcherConfig(
-            id_val="byRefId", options=reference(len(columns))
-        )
-        transformations.insert(
-            0,
+        # An empty result has a time only and a trend has none: without a field that all
+        # of them have Grafana merges nothing. So the columns are merged first.
+        transformations = [
             models.DataTransformerConfig(
-                id_val="timeSeriesTable", filter_val=of_trend, options={}
+                id_val="merge", filter_val=_results(*range(len(columns))), options={}
             ),
-        )
+            # Without the filter it takes every result with one row for a time series.
+            models.DataTransformerConfig(
+                id_val="timeSeriesTable",
+                filter_val=_results(len(columns)),
+                options={},
+            ),
+            merged,
+        ]
     panel = (
         table.Panel()
         .title(title)
@@ -294,6 +313,13 @@ def _names(
     return first | labels | values | trends | last
 
 
+def _results(*numbers: int) -> models.MatcherConfig:
+    """Return a matcher of the results of queries."""
+    return models.MatcherConfig(
+        id_val="byRefId", options="|".join(reference(number) for number in numbers)
+    )
+
+
 def _with_value(title: str) -> models.DataTransformerConfig:
     """Return a filter of the rows with a value in a column."""
     is_there = {"id": "isNotNull", "options": {}}
@@ -324,7 +350,7 @@ def _organized(names: dict[str, str]) -> models.DataTransformerConfig:
 def _key_properties(key: str) -> Properties:
     """Return the style of a key's cells; key columns can be filtered."""
     properties = [property_("custom.filterable", value=True)]
-    if key in {"name", "campaign", "step", "variant"}:
+    if key in _NAMES:
         properties.append(property_("custom.minWidth", _NAME_WIDTH))
     else:
         properties.append(property_("custom.width", _WIDTHS.get(key, 150)))

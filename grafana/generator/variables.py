@@ -12,9 +12,11 @@ from grafana.generator.promql import select
 SOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _INFO = "braze_campaign_variation_info"
 WITH_CHANNEL = "braze_(campaign_variation_info|canvas_(daily|last_complete_day))"
+_OF_WORKSPACE = "braze_(campaign_info|canvas_info|workspace_series_up)"
+"""A workspace may have series alone."""
 _CHAIN = (
     ("job", "Job", "braze_exporter_build_info", ()),
-    ("workspace", "Workspace", "braze_(campaign|canvas)_info", promql.OF_JOB),
+    ("workspace", "Workspace", _OF_WORKSPACE, promql.OF_JOB),
     ("channel", "Channel", WITH_CHANNEL, promql.OF_WORKSPACE),
     ("campaigns", "Campaign", _INFO, promql.OF_CHANNEL),
     ("campaign", "Campaign", _INFO, promql.OF_MESSAGE),
@@ -89,6 +91,8 @@ def choice(
     return (
         variable.multi(multi=True)
         .include_all(include_all=True)
+        # Objects of one kind lack the label of the other; and for `.+` Prometheus reads
+        # an index.
         .all_value(".*")
         .current(everything)
     )

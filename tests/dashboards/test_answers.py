@@ -42,6 +42,7 @@ pytestmark = pytest.mark.slow
 CAMPAIGNS = 22
 SPRING = "Spring sale 🌷"
 CANVASES = 9
+SERIES = 20
 CHOSEN = {
     "braze-email-deliverability": [
         {"campaign": name} for name in (SPRING, "Win-back after 90 days")
@@ -66,6 +67,21 @@ EMPTY = {
 } | {
     "braze-campaign / How fresh the figures are / D": "campaigns are not discovered",
     "braze-email-deliverability / Unsubscribe rate by day / D": "none is high today",
+    **{
+        f"braze-workspace / {panel} / {letter}": "no history"
+        for panel, letters in (
+            ("Users, sessions and purchases, last complete day", "B"),
+            ("Segments: which users can be reached", "CD"),
+            ("Events: what triggers messages", "C"),
+        )
+        for letter in letters
+    },
+    **{
+        f"braze-workspace / Messages of this month against the contract / {letter}": (
+            "no contract"
+        )
+        for letter in "ABCD"
+    },
 }
 """Queries that may have no result on the demo, with the reason."""
 NEEDS_A_WEEK = '"direction"'
@@ -109,6 +125,7 @@ Z_SCORE = "campaign_channel_variation:braze_z_score:ratio_28d"
 SCRAPED = (
     f"count(braze_campaign_up == 1) == {4 * CAMPAIGNS}",
     f"count(braze_canvas_up == 1) == {4 * CANVASES}",
+    f"count(braze_workspace_series_up == 1) == {4 * SERIES}",
     # Days before those of the first request are requested later.
     f"count({MONTH}) == {4 * CANVASES}",
     'count(rate(braze_exporter_polls_total{result="stored"}[1m]) > 0) == 4',

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
-from tests.dashboards.dashboard_json import expression, filled, load, panels
-from tests.paths import ROOT
-from tests.support.programs import run_program
+from tests.dashboards.cases import Check, Series
+from tests.dashboards.dashboard_json import expression, load, panels
 
-Program = Callable[[str], str]
-Check = Callable[..., str]
-Labels = Mapping[str, str]
 STATES = "Campaigns and canvases by state, last complete day"
 BOUNCES = "Email bounce rates by day, worst 20 of today first"
 TRIAL = "Do variations convert better than their control group? 28 days"
@@ -25,76 +19,7 @@ EMAIL = {**CAMPAIGN, "channel": "email"}
 MONTH = "braze_campaign_trailing"
 LAST = "braze_campaign_last_complete_day"
 OVERALL = "braze_campaign_overall_last_complete_day"
-RULES = ROOT / "grafana/rules/braze-recording.yaml"
 EXPORTER = "braze-exporter"
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """A series, usually with one sample."""
-
-    family: str
-    labels: Labels
-    value: float | str
-    """A text: samples of several minutes, as promtool writes them."""
-
-    def __str__(self) -> str:
-        scraped = {"job": "braze", "instance": "a", **self.labels}
-        return f"{self.family}{braces(scraped)}"
-
-
-def braces(labels: Labels) -> str:
-    """Return labels as Prometheus writes them."""
-    pairs = (f'{name}="{value}"' for name, value in labels.items())
-    return f"{{{','.join(pairs)}}}"
-
-
-@pytest.fixture(name="unexpected")
-def _unexpected(program: Program, tmp_path: Path) -> Check:
-    """Return promtool's output for an unexpected result, else an empty text."""
-
-    def check(
-        query: str,
-        series: Iterable[Series],
-        *expected: tuple[Labels, float],
-        at: str = "0m",
-        step: str = "1m",
-        **chosen: str,
-    ) -> str:
-        samples = [
-            {"labels": braces(labels), "value": value} for labels, value in expected
-        ]
-        case = {
-            "interval": step,
-            "input_series": [
-                {"series": str(one), "values": str(one.value)} for one in series
-            ],
-            "promql_expr_test": [
-                {
-                    "expr": filled(query, {**chosen, "__to": _seconds(at)}),
-                    "eval_time": at,
-                    "exp_samples": samples,
-                }
-            ],
-        }
-        # Only where they are read: rules are evaluated each minute.
-        reads_rules = "_variation:" in query
-        document = {
-            "rule_files": [str(RULES)] if reads_rules else [],
-            "group_eval_order": ["braze-fold", "braze-trials"],
-            "evaluation_interval": step,
-            "tests": [case],
-        }
-        file = tmp_path / "test.yaml"
-        file.write_text(json.dumps(document))
-        ended = run_program(program("promtool"), "test", "rules", file)
-        return ended.stdout + ended.stderr if ended.returncode else ""
-
-    return check
-
-
-def _seconds(at: str) -> str:
-    return str({"m": 60, "d": 86_400}[at[-1]] * int(at[:-1]))
 
 
 def info(variation: str, *, control: str, **labels: str) -> Series:
@@ -411,6 +336,32 @@ def test_an_edit_is_an_event_of_the_chosen_object(unexpected: Check, kind: str) 
 
     found = {**chosen, "change": "Edited in Braze"}, 60_000
     assert unexpected(asked, series, found, **{kind: "Spring"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [("campaign", "canvas"), ("canvas", "campaign")]
+)
+def test_alerts_as_events_are_those_of_the_choice(
+    unexpected: Check, kind: str, other: str
+) -> None:
+    """Of other objects, also of the other kind, there are none."""
+    [asked] = [
+        event["expr"]
+        for event in load(f"braze-{kind}")["annotations"]["list"]
+        if event["name"] == "Alerts"
+    ]
+    name = {"alertname": "BrazeTest"}
+    spring, *others = (
+        {**name, "workspace": "shop", each: value}
+        for each, value in ((kind, "Spring"), (kind, "Fall"), (other, "Spring"))
+    )
+    firing = [
+        Series("ALERTS", {**labels, "alertstate": "firing"}, 1)
+        for labels in (spring, *others, name)
+    ]
+
+    expected = (spring, 1), (name, 1)
+    assert unexpected(asked, firing, *expected, **{kind: "Spring"}) == ""
 
 
 def word_of(code: float) -> tuple[str, str]:
@@ -797,6 +748,15 @@ def test_the_point_of_a_day_is_at_its_end(unexpected: Check) -> None:
 
     assert unexpected(at_midnight, series, ({}, 9), at="900m") == ""
     assert unexpected(at_midnight, series, ({}, 7), at="60m") == ""
+
+
+def test_yesterday_is_not_the_day_before_in_the_first_hour(unexpected: Check) -> None:
+    """The sample of midnight, at the begin of a range, is of the day before."""
+    asked = expression("braze-canvas", "Entries by day")
+    series = [of_canvas("overall_", "entries", "7 9x800")]
+    at_midnight = f"last_over_time(({asked})[1m:1m] @ 0)"
+
+    assert unexpected(at_midnight, series, ({}, 9), at="30m") == ""
 
 
 @pytest.mark.parametrize(

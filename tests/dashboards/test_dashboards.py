@@ -40,7 +40,7 @@ from tests.paths import ROOT
 
 UIDS = [
     *("braze-campaign", "braze-canvas", "braze-email-deliverability"),
-    *("braze-exporter", "braze-messaging", "braze-overview"),
+    *("braze-exporter", "braze-messaging", "braze-overview", "braze-workspace"),
 ]
 DOCS = "https://github.com/braze-exporter/braze-exporter/blob/main/docs"
 """Where the rules' `runbook_url` leads."""
@@ -55,8 +55,8 @@ COLOURS = {
     *("#999999", "text", "transparent"),
 }
 """The palette, without red beside green, and Grafana's neutral colours."""
-KIND = r"(\(campaign\|canvas\)|campaign|canvas)"
-"""A kind in the name of a family, or the pattern of both."""
+KIND = r"(\(campaign\|canvas\)|campaign|canvas|workspace)"
+"""A kind in the name of a family, or the pattern of both; the workspace's KPIs."""
 PART = re.compile(rf"braze_{KIND}(_step)?_(daily|last_complete_day|trailing)")
 WHOLE = re.compile(rf"braze_{KIND}_((step_)?overall|variant)_(?!info)")
 LARGEST = re.compile(
@@ -187,7 +187,7 @@ def test_all_campaigns_are_no_choice_of_the_dashboard_of_one() -> None:
         assert found["campaigns"]["includeAll"], name
         assert not found["campaign"]["includeAll"], name
         assert bool(found["campaigns"].get("hide")) is (
-            is_of_one or name == "braze-canvas"
+            is_of_one or name in {"braze-canvas", "braze-workspace"}
         ), name
         assert bool(found["campaign"].get("hide")) is not is_of_one, name
         assert ("${campaign:regex}" in asked) is is_of_one, name
@@ -283,6 +283,7 @@ def test_links_lead_to_existing_dashboards() -> None:
     """Rows and series link to their object, with data source, channel and time range.
 
     The dashboard has the name of the object's kind; alerts and workspaces have none.
+    A series leads to its workspace; what follows the slash is ignored by Grafana.
     """
     found = set()
     for panel in panels():
@@ -292,9 +293,12 @@ def test_links_lead_to_existing_dashboards() -> None:
                 if link["targetBlank"] or link["url"].startswith(RUNBOOKS):
                     continue  # not a dashboard
                 is_of_all = "${workspace:queryparam}" in link["url"]
-                for kind in ("campaign", "canvas", "exporter"):
+                for kind in ("campaign", "canvas", "exporter", "workspace/series"):
                     url = re.sub(r"\$\{__\w+(\.\w+)?\.[kK]ind\}", kind, link["url"])
                     path, _, query = url.partition("?")
+                    if path.endswith("/series"):
+                        assert "var-workspace/series=" in query, panel["title"]
+                        path = path.removesuffix("/series")
                     assert path.removeprefix("/d/") in UIDS, panel["title"]
                     found.add(path)
                     of_one = f"var-{path.removeprefix('/d/braze-')}="
@@ -309,16 +313,20 @@ def test_links_lead_to_existing_dashboards() -> None:
                         assert part in query, panel["title"]
     assert found == {
         *("/d/braze-campaign", "/d/braze-canvas", "/d/braze-exporter"),
-        "/d/braze-email-deliverability",
+        *("/d/braze-email-deliverability", "/d/braze-workspace"),
     }
 
 
-@pytest.mark.parametrize("name", ["Exporter", "Failing polls", "Oldest figures"])
-def test_a_tile_leads_to_what_it_counts(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "others"),
+    [("Exporter", ()), ("Failing polls", ("workspace",)), ("Oldest figures", ())],
+)
+def test_a_tile_leads_to_what_it_counts(name: str, others: tuple[str, ...]) -> None:
     [tile] = [one for one in panels("braze-overview") if one["title"] == name]
-    [link] = tile["fieldConfig"]["defaults"]["links"]
+    links = [one["url"] for one in tile["fieldConfig"]["defaults"]["links"]]
 
-    assert link["url"].startswith("/d/braze-exporter?")
+    expected = [f"/d/braze-{one}" for one in ("exporter", *others)]
+    assert [url.partition("?")[0] for url in links] == expected
 
 
 def test_a_reason_leads_to_what_to_do_and_a_process_to_its_status_page() -> None:

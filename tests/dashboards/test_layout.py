@@ -23,6 +23,7 @@ WORD_LETTER, STAT_PADDING = 0.6, 24
 """Of a letter, the share of the size of the text."""
 DIGIT = 0.55
 """The same of a digit."""
+PANEL_PADDING, HEADER = 18, 32
 TABLE_PADDING = 24
 """Of the panel, and the vertical scroll bar."""
 VARIABLE_LETTER, VARIABLE_PADDING, CHOICE, SWITCH, LINK_ICONS = 7.0, 22, 90, 40, 40
@@ -80,6 +81,22 @@ def test_no_title_is_cut(screen: int) -> None:
     ]
 
     assert cut == []
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_a_sparkline_has_room(screen: int) -> None:
+    """Grafana draws none in low tiles; beside a text in flat ones it needs less."""
+    found = 0
+    for panel in panels():
+        if panel["type"] == "stat" and panel["options"]["graphMode"] == "area":
+            found += 1
+            across = width(panel, screen) - PANEL_PADDING
+            down = (
+                panel["gridPos"]["h"] * PIXELS_OF_A_ROW - GAP - HEADER - PANEL_PADDING
+            )
+            down /= len(panel["targets"])
+            assert down > (60 if across / down > 2.5 else 100), panel["title"]
+    assert found > 10
 
 
 @pytest.mark.parametrize("screen", SCREENS)
@@ -154,6 +171,18 @@ def test_an_empty_panel_says_so(panel: Document) -> None:
         assert panel["fieldConfig"]["defaults"]["noValue"]
 
 
+def test_an_empty_panel_claims_no_cause() -> None:
+    """All are empty while no exporter is up; tiles have one beside them with that."""
+    neutral = {"–", "No figures", "No campaign or canvas is polled"}
+    texts = {
+        panel["fieldConfig"]["defaults"]["noValue"]
+        for panel in panels()
+        if panel["type"] not in {"text", "stat"}
+    }
+
+    assert [one for one in texts - neutral if not one.endswith(", or no figures")] == []
+
+
 def test_a_table_by_state_begins_with_it() -> None:
     """Its codes are sorted, the worst first. Rows of other queries are left out."""
     [table] = [one for one in TABLES if "State" in shown(one) and "Sent" in shown(one)]
@@ -165,6 +194,18 @@ def test_a_table_by_state_begins_with_it() -> None:
     assert titles[min(order, key=order.__getitem__)] == "State"
     assert table["options"]["sortBy"] == [{"displayName": "State", "desc": False}]
     assert (only["fieldName"], only["config"]["id"]) == ("State", "isNotNull")
+
+
+def test_names_have_the_space_that_is_left() -> None:
+    names = {
+        *("Name", "Campaign", "Canvas", "Step", "Variation", "Variant"),
+        *("Segment", "Event", "Integration", "Series"),
+    }
+    for table in TABLES:
+        if table["title"].startswith("Series and values"):  # numbers of them
+            continue
+        for name, settings in shown(table).items():
+            assert ("custom.minWidth" in settings) is (name in names), table["title"]
 
 
 def test_alerts_have_a_colour_and_are_on_the_first_screen() -> None:
@@ -195,6 +236,25 @@ def test_a_trend_alone_is_taken_for_a_time_series() -> None:
         assert one["filter"] == {"id": "byRefId", "options": "|".join(courses)}
 
 
+def test_an_empty_column_does_not_keep_a_trend_from_the_table() -> None:
+    """Grafana merges results that all have a field in common, an empty one only `Time`.
+
+    After midnight nothing is sent yet, so a column of today is empty.
+    """
+    for panel in TABLES:
+        merges, trends = (
+            [at for at, one in enumerate(panel["transformations"]) if one["id"] == name]
+            for name in ("merge", "timeSeriesTable")
+        )
+        if trends:
+            first, last = merges
+            instants = [each["refId"] for each in panel["targets"] if each["instant"]]
+            columns = {"id": "byRefId", "options": "|".join(instants)}
+            assert panel["transformations"][first]["filter"] == columns
+            assert "filter" not in panel["transformations"][last]
+            assert first < trends[0] < last
+
+
 def test_bars_have_names() -> None:
     """A single bar has no name from its legend; labels of 0 letters are cut to none."""
     for panel in panels():
@@ -222,6 +282,62 @@ def test_days_are_dates() -> None:
         if "dateTimeAsIso" in text:
             assert "_day_timestamp" not in json.dumps(panel["targets"]), panel["title"]
     assert found >= 3
+
+
+def test_ages_are_counted_in_intervals() -> None:
+    """Idle campaigns, which are polled each hour, are older than those that fail."""
+    oldest = [one for one in panels() if one["title"].startswith("Oldest figures")]
+
+    assert len(oldest) == 3
+    for panel in oldest:
+        assert "_interval_seconds" in panel["targets"][0]["expr"]
+        assert "ntervals" in json.dumps(panel["fieldConfig"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_first_time_range_fits_the_figures(name: str) -> None:
+    """In 24 hours there is a single figure of a day."""
+    is_of_days = name != "braze-exporter"
+
+    assert load(name)["time"]["from"] == ("now-28d" if is_of_days else "now-24h")
+    assert load(name)["refresh"] == ("5m" if is_of_days else "1m")
+
+
+def test_days_are_compared_with_the_same_weekday() -> None:
+    for panel in panels():
+        for target in panel.get("targets", []):
+            if "weekday" in target["legendFormat"]:
+                assert set(re.findall(r"offset (\S+?)\)", target["expr"])) == {"7d"}
+
+
+def test_rates_of_spam_have_three_decimals() -> None:
+    """The first limit is 0.08 %."""
+    found = 0
+    for panel in panels():
+        for name, settings in fields(panel):
+            title = name or panel["title"]
+            is_rate = settings.get("unit") == "percentunit"
+            if is_rate and re.search("spam", title, re.IGNORECASE):
+                found += 1
+                assert settings["decimals"] == 3, title
+    assert found > 10
+
+
+def test_damage_has_an_axis_of_its_own() -> None:
+    """Beside opens of 30 % the rates that are dangerous are flat lines."""
+    for panel in panels():
+        if panel["type"] == "timeseries":
+            asked = " ".join(one["expr"] for one in panel["targets"])
+            is_damage = re.search("reported_spam|bounces|unsubscribes", asked)
+            assert not (is_damage and "unique_opens" in asked), panel["title"]
+
+
+def test_delivered_is_a_rate_where_channels_are_mixed() -> None:
+    """Push and cards report none: as a count it seems that most messages are lost."""
+    for panel in panels():
+        for name, settings in fields(panel):
+            if (name or panel["title"]) == "Delivered":
+                assert settings["unit"] == "percentunit", panel["title"]
 
 
 def test_series_have_colours_of_the_palette() -> None:

@@ -91,7 +91,7 @@ def self_metrics() -> SelfMetrics:
     """Return the metrics of a process with a sample in every family."""
     metrics = SelfMetrics(
         version="1",
-        served=lambda: [Served("w", 1, 1, 1, 1, 1)],
+        served=lambda: [Served("w", 1, 1, 1, 1, 1, contract={"email": 1})],
     )
     for kind in ("campaign", "canvas", "dau"):
         metrics.expect("w", kind, "campaigns/data_series")

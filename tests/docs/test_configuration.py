@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from exporter.config.contract_section import CHANNELS
 from exporter.config.option import Option, OptionKind
 from exporter.config.options import CONFIG, Section, walk
 from exporter.config.units import BYTES
@@ -65,8 +66,12 @@ def examples(section: Section) -> dict[str, Any]:
 
 
 def test_every_documented_example_is_valid() -> None:
-    """All of them together have no warning; every help text is a sentence."""
-    assert read(yaml.safe_dump(examples(CONFIG))).warnings == ()
+    """All of them together have no warning, but that selections exclude a contract.
+
+    Every help text is a sentence.
+    """
+    warnings = read(yaml.safe_dump(examples(CONFIG))).warnings
+    assert [one for one in warnings if ".contract" not in one.path] == []
     assert all(re.fullmatch(r"[A-Z].*\.", one.help) for one in OPTIONS.values())
 
 
@@ -99,7 +104,7 @@ def test_the_example_contains_every_option_with_its_default(path: str) -> None:
 def test_the_defaults_of_the_example_are_the_defaults() -> None:
     samples = re.compile(
         r"(?m)^ *#(?:canvases|discover|series):\n(?: {6,}#.*\n)*"
-        r"|^ *#(?:proxy|ca_file|labels):.*\n"
+        r"|^ *#(?:proxy|ca_file|labels|contract):.*\n"
     )
 
     assert read(uncommented(samples.sub("", EXAMPLE))) == read(EXAMPLE)
@@ -115,7 +120,6 @@ def test_the_chart_has_the_same_options(path: str) -> None:
     option = OPTIONS.get(path, Option(kind=OptionKind.SECTION, section={}))
     names = {name for name in OPTIONS if name.rpartition(".")[0] in (path, f"{path}[]")}
     schema = chart_schema(path)
-    bounds = schema.get("minimum"), schema.get("maximum")
 
     match option.kind:
         case OptionKind.SECTION | OptionKind.SECTIONS:
@@ -127,9 +131,10 @@ def test_the_chart_has_the_same_options(path: str) -> None:
             assert section["additionalProperties"] is False
         case OptionKind.BOOLEAN:
             assert schema == {"type": "boolean"}
-        case OptionKind.INTEGER:
-            assert schema["type"] == "integer"
-            assert bounds == (option.least, option.most)
+        case OptionKind.INTEGER | OptionKind.INTEGERS:
+            number = schema.get("additionalProperties", schema)
+            assert number["type"] == "integer"
+            assert (number["minimum"], number["maximum"]) == (option.least, option.most)
         case OptionKind.NUMBER:
             number, text = schema["anyOf"]
             assert number["type"] == "number"
@@ -151,3 +156,9 @@ def test_the_chart_has_the_same_options(path: str) -> None:
         case _:
             assert schema["type"] == "string"
             assert re.search(schema.get("pattern", ""), option.example)
+
+
+def test_the_chart_knows_the_channels_of_a_contract() -> None:
+    names = chart_schema("workspaces[].contract")["propertyNames"]
+
+    assert names == {"enum": [*CHANNELS]}

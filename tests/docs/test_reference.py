@@ -39,6 +39,7 @@ def test_the_metric_tables_contain_every_family_with_its_labels() -> None:
             "## Campaigns",
             "## Canvases",
             "## Series of the workspace",
+            "## Contract",
             "## Exporter",
         )
         for name, labels, _ in cells(heading, page)

@@ -147,6 +147,7 @@ def expected(
     subject: dict[str, str],
     has_steps: bool,
     skip_unused: bool = False,
+    contract: tuple[str, ...] = (),
 ) -> Samples:
     """Return every sample of a document."""
     rows = naive_oracle.usable_rows(days_of(document), today)
@@ -157,7 +158,8 @@ def expected(
     }
     if skip_unused:
         days = without_unused(days)
-    samples: Samples = {}
+    channels = {day: of_channels(values) for day, values in days.items()}
+    samples = naive_oracle.month_to_date("canvas", channels, today, contract, subject)
 
     def add(family: str, own: LabelPairs, value: float) -> None:
         key = (f"braze_canvas_{family}", frozenset((*subject.items(), *own)))
@@ -181,6 +183,11 @@ def expected(
                     about = ((name, dict(own)[name]), (f"{name}_id", clean(id_)))
                     add(f"{name}_info", about, 1)
     return samples
+
+
+def of_channels(day: dict[Key, Any]) -> dict[LabelPairs, Any]:
+    """Return the numbers of the channels of a day by their labels."""
+    return {own: value for (prefix, _, own), value in day.items() if not prefix}
 
 
 def clean(id_: str) -> str:

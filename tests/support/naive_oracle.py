@@ -197,10 +197,11 @@ def expected(
     subject: dict[str, str],
     revisions: bool = True,
     skip_unused: bool = False,
+    contract: tuple[str, ...] = (),
 ) -> Samples:
     """Return every sample of a document's `data`, read for the first time."""
     reading = Reading(usable_rows(data, today), skip_unused=skip_unused)
-    samples: Samples = {}
+    samples = month_to_date("campaign", reading.days, today, contract, subject)
 
     def add(family: str, own: LabelPairs, value: float) -> None:
         key = (family, frozenset((*subject.items(), *own)))
@@ -234,6 +235,29 @@ def expected(
         )
         add("braze_campaign_variation_info", about, 1)
     return samples
+
+
+def month_to_date(
+    kind: str,
+    days: dict[dt.date, dict[LabelPairs, Any]],
+    today: dt.date,
+    contract: tuple[str, ...],
+    subject: dict[str, str],
+) -> Samples:
+    """Add up what the channels of a contract sent on the days of this month."""
+    sums: dict[str, Fraction] = {}
+    for day, values in days.items():
+        if (day.year, day.month) == (today.year, today.month) and day <= today:
+            for own, value in values.items():
+                channel = dict(own).get("channel", "")
+                if dict(own)["metric"] == "sent":
+                    sums[channel] = sums.get(channel, Fraction(0)) + Fraction(value)
+    family = f"braze_{kind}_month_to_date_messages"
+    return {
+        (family, frozenset({**subject, "channel": channel}.items())): float(total)
+        for channel, total in sums.items()
+        if channel in contract and fits(total)
+    }
 
 
 HIDDEN = ("variation_name", "variation_api_id")

@@ -21,6 +21,7 @@ OPTIONS = ParseOptions(
     metrics=Selection(),
     series_limit=200,
     revisions=True,
+    contract=("email",),
 )
 
 

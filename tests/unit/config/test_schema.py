@@ -85,6 +85,7 @@ workspaces:
         labels: {canvas_tags: tags}
       list_interval: 30m
       grace: 0s
+    contract: {whats_app: 5, email: 10000000}
 windows: [28d, 1w]
 channels: {include: [email, "*_push"], exclude: []}
 stale_after: 1h30m
@@ -215,6 +216,7 @@ def test_every_option_is_parsed() -> None:
             grace_seconds=0,
         ),
         idle_interval_seconds=7200,
+        contract={"whats_app": 5, "email": 10_000_000},
     )
     assert parsed.config == Config(
         workspaces=(workspace,),

@@ -181,7 +181,8 @@ def test_every_document_is_rendered_as_by_the_naive_oracle(
     skip_unused: bool,
 ) -> None:
     """Days, sums, labels and controls are those of a slow, independent parser."""
-    options = OPTIONS._replace(skip_unused=skip_unused)
+    contract = ("sms", "email")
+    options = OPTIONS._replace(skip_unused=skip_unused, contract=contract)
     snapshot = parse({"data": data}, options)
     blocks = render_values(
         ObjectLabels(workspace, "campaign", campaign, "id", {}), snapshot
@@ -199,4 +200,5 @@ def test_every_document_is_rendered_as_by_the_naive_oracle(
             "campaign": naive_oracle.cleaned(campaign),
         },
         skip_unused=skip_unused,
+        contract=contract,
     )

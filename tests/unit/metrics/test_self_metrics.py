@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
+from exporter.metrics.self_families import SERVED as SERVED_FAMILIES
 from exporter.metrics.self_metrics import PAUSE_REASONS, RESULTS, SelfMetrics, Served
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -179,7 +180,7 @@ def test_a_forgotten_workspace_has_no_series() -> None:
             for sample in family.samples
             if sample.labels.get("workspace") == "shop"
         }
-        assert names == {f"{PREFIX}{name}" for name in Served._fields[1:]}
+        assert names == {f"{PREFIX}{name}" for name in SERVED_FAMILIES}
     assert samples(metrics, "api_retries_total") == {("app",): 0}
     metrics.expect("shop", "campaign", SERIES)
     assert samples(metrics, "polls_total")["stored", "shop"] == 0
@@ -236,10 +237,10 @@ def test_gauges_of_what_is_served_are_computed_at_each_scrape() -> None:
     workspaces = [SERVED]
     metrics = SelfMetrics(version="1", served=lambda: workspaces)
 
-    before = [samples(metrics, name)["shop",] for name in Served._fields[1:]]
+    before = [samples(metrics, name)["shop",] for name in SERVED_FAMILIES]
     workspaces.clear()
 
-    assert before == list(SERVED[1:])
+    assert before == [getattr(SERVED, name) for name in SERVED_FAMILIES]
     assert samples(metrics, "campaigns") == {}
 
 
@@ -272,3 +273,17 @@ def test_each_family_has_a_help_sentence() -> None:
     assert set(helps) == set(re.findall(r"^# TYPE (\S+) ", page, re.MULTILINE))
     own = [text for name, text in helps.items() if name.startswith(PREFIX)]
     assert all(text.endswith(".") for text in own)
+
+
+def test_a_contract_is_a_metric_while_there_is_one() -> None:
+    workspaces = [SERVED._replace(contract={"email": 10**7, "sms": 5}), SERVED]
+    metrics = SelfMetrics(version="1", served=lambda: workspaces)
+    name = "braze_workspace_contract_messages"
+
+    def value(channel: str) -> float | None:
+        labels = {"workspace": "shop", "channel": channel}
+        return metrics.registry.get_sample_value(name, labels)
+
+    assert (value("email"), value("sms"), value("webhook")) == (10**7, 5, None)
+    del workspaces[0]
+    assert name not in metrics.render(is_openmetrics=False).decode()

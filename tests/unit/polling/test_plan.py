@@ -26,11 +26,16 @@ def campaigns(*intervals: float) -> tuple[ObjectConfig, ...]:
 
 
 def planned(
-    *intervals: float, ceiling: float = 120.0, **changes: object
+    *intervals: float,
+    ceiling: float = 120.0,
+    contract: dict[str, int] | None = None,
+    **changes: object,
 ) -> plan.GroupPlan:
     """Plan campaigns with these intervals, in a configuration with these changes."""
     parsed = config(workspace(requests_per_minute=ceiling))
-    shop = replace(parsed.workspaces[0], campaigns=campaigns(*intervals))
+    shop = replace(
+        parsed.workspaces[0], campaigns=campaigns(*intervals), contract=contract or {}
+    )
     (found,) = plan.plan(parsed._replace(workspaces=(shop,), **changes))  # type: ignore[arg-type]  # of several types
     return found
 
@@ -139,12 +144,15 @@ def test_canvases_are_stretched_under_their_own_ceiling() -> None:
         ({"limits": Limits(10, 1)}, 10),
     ],
 )
+@pytest.mark.parametrize("contract", [{}, {"email": 10}, {"sms": 10}])
 def test_only_selected_series_are_expected(
-    changes: dict[str, Any], series: int
+    changes: dict[str, Any], series: int, contract: dict[str, int]
 ) -> None:
-    found = planned(60.0, 60.0, **{"windows": (), **changes})
+    """With a contract one more for the messages of the month."""
+    found = planned(60.0, 60.0, contract=contract, **{"windows": (), **changes})
 
-    assert found.typical_series == 2 * series
+    is_counted = "email" in contract and not {"channels", "limits"} & changes.keys()
+    assert found.typical_series == 2 * (series + is_counted)
 
 
 def test_the_first_round_is_ordered_by_phase() -> None:

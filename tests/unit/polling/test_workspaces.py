@@ -592,7 +592,8 @@ def test_a_restored_or_dormant_campaign_may_be_idle() -> None:
     dormant = ObjectConfig("d", "d", 300, is_dormant=True)
     world.workspaces.polled_part = adding([dormant])
 
-    world.apply(config(workspace("ab"), revisions=True), kept)
+    configured = workspace("ab", contract={"email": 1})
+    world.apply(config(configured, revisions=True), kept)
 
     entry = world.entry()
     assert world.shop.idle.idle_ids == {"a", "d"}

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tests.support import data_series, naive_canvas_oracle, naive_oracle
 
 TODAY = date(2026, 11, 29)
+CONTRACT = ("sms", "email")
 SUBJECT = ObjectLabels("shop", "canvas", "Onboarding", "cv-1", {})
 OPTIONS = ParseOptions(
     row_parser=CanvasStepsRowParser,
@@ -80,7 +81,9 @@ def test_every_document_is_exposed_as_by_the_naive_oracle(
 ) -> None:
     parser = CanvasStepsRowParser if has_steps else CanvasRowParser
 
-    snapshot = read(*days, row_parser=parser, skip_unused=skip_unused)
+    snapshot = read(
+        *days, row_parser=parser, skip_unused=skip_unused, contract=CONTRACT
+    )
 
     assert samples(snapshot) == naive_canvas_oracle.expected(
         document(*days),
@@ -90,6 +93,7 @@ def test_every_document_is_exposed_as_by_the_naive_oracle(
         subject={"workspace": "shop", "canvas": "Onboarding"},
         has_steps=has_steps,
         skip_unused=skip_unused,
+        contract=CONTRACT,
     )
 
 
@@ -99,8 +103,8 @@ class NaiveMemory:
     def __init__(self) -> None:
         self.rows: dict[date, Any] = {}
         self.requested: set[date] = set()
-        self.shown: tuple[date, list[Any], tuple[int, ...]] | None = None
-        """The present day, the rows and the windows that are exposed."""
+        self.shown: tuple[date, list[Any], tuple[int, ...], bool] | None = None
+        """The present day, the rows and windows that are exposed, and the month."""
 
     def add(self, response: Any, *, today: date, request: int) -> None:
         """Note a response; request 0 has the newest 13 complete days, and today."""
@@ -117,25 +121,26 @@ class NaiveMemory:
         found = {
             day: row
             for day, row in naive_oracle.usable_rows(days, today).items()
-            if newest_age <= (today - day).days <= 29
+            if newest_age <= (today - day).days <= 31
         }
-        oldest = today - timedelta(days=29)
+        oldest = today - timedelta(days=31)
         self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
         self.rows |= found
         self.requested |= covered | set(found)
         self.requested = {day for day in self.requested if oldest <= day < today}
         if not request or self.shown is None or self.shown[0] == today:
             # Else the newest of the rows are of a day that had not ended.
-            self.shown = (today, list(self.rows.values()), self.windows(today))
+            windows = tuple(n for n in (7, 28) if self.has_days(n, today))
+            has_month = self.has_days(today.day - 1, today)
+            self.shown = (today, list(self.rows.values()), windows, has_month)
 
-    def windows(self, today: date) -> tuple[int, ...]:
-        """Return the windows all of whose days were requested."""
+    def has_days(self, window: int, today: date) -> bool:
+        """Return whether so many days before today were all requested."""
 
         def days(window: int) -> set[date]:
             return {today - timedelta(days=age) for age in range(1, window + 1)}
 
-        requested = self.requested | days(13)
-        return tuple(window for window in (7, 28) if days(window) <= requested)
+        return days(window) <= self.requested | days(13)
 
 
 @st.composite
@@ -164,7 +169,11 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
         today = TODAY + timedelta(days=days_later - 15)
         response = document(*rows)
         options = OPTIONS._replace(
-            row_parser=parser, today=today, windows=(7, 28), skip_unused=skip_unused
+            row_parser=parser,
+            today=today,
+            windows=(7, 28),
+            skip_unused=skip_unused,
+            contract=CONTRACT,
         )
 
         previous = parse_part(
@@ -178,7 +187,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
 
         memory.add(response, today=today, request=request)
         assert memory.shown is not None
-        shown_today, shown_rows, windows = memory.shown
+        shown_today, shown_rows, windows, has_month = memory.shown
         assert samples(previous.snapshot) == naive_canvas_oracle.expected(
             {"data": shown_rows},
             today=shown_today,
@@ -187,6 +196,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
             subject={"workspace": "shop", "canvas": "Onboarding"},
             has_steps=has_steps,
             skip_unused=skip_unused,
+            contract=CONTRACT if has_month else (),
         )
 
 

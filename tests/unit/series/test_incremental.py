@@ -288,7 +288,10 @@ def test_any_two_documents_give_what_a_whole_parse_gives(
     # As `responses` decodes them.
     before, after = (document_of(json.dumps(one).encode()) for one in pair)
     options = OPTIONS._replace(
-        series_limit=5 + room, revisions=revisions, skip_unused=skip_unused
+        series_limit=5 + room,
+        revisions=revisions,
+        skip_unused=skip_unused,
+        contract=("email", "sms"),
     )
     first = incremental.parse(before, options)
 

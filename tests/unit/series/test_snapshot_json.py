@@ -116,6 +116,10 @@ HUGE = 10**400
         (("dropped_series",), 2**53 + 1),
         (("ignored_values",), HUGE),
         (("skipped_rows",), None),
+        (("month_to_date", 0), "later"),
+        (("month_to_date", 1, 0, 0), ""),
+        (("month_to_date", 1, 0, 1), HUGE),
+        (("month_to_date", 1), [["email", 1], ["email", 2]]),
         (("is_quiet",), 1),
         (("is_active",), None),
         (("first_complete", "parts", 0, 5), {"a": "1"}),
@@ -130,7 +134,9 @@ def test_a_document_that_dump_does_not_write_is_rejected(
         snapshot_json.parse(with_value(place, value))
 
 
-@pytest.mark.parametrize("missing", sorted(set(DOCUMENT) - {"history"}))
+@pytest.mark.parametrize(
+    "missing", sorted(set(DOCUMENT) - {"history", "month_to_date"})
+)
 def test_no_key_may_be_missing(missing: str) -> None:
     document = {key: value for key, value in DOCUMENT.items() if key != missing}
 
@@ -138,14 +144,19 @@ def test_no_key_may_be_missing(missing: str) -> None:
         snapshot_json.parse(document)
 
 
-def test_a_history_may_be_missing() -> None:
+@pytest.mark.parametrize("new", ["history", "month_to_date"])
+def test_what_is_new_may_be_missing(new: str) -> None:
     """Documents of older versions lack it."""
-    document = {key: value for key, value in DOCUMENT.items() if key != "history"}
+    document = {key: value for key, value in DOCUMENT.items() if key != new}
 
     found = snapshot_json.parse(document)
 
-    assert found == example_snapshot()._replace(history=None)
-    assert example_snapshot().history is not None
+    whole = example_snapshot()
+    assert getattr(found, new) is None
+    assert getattr(whole, new) is not None
+    assert found == whole._replace(
+        history=found.history, month_to_date=found.month_to_date
+    )
 
 
 def test_a_document_of_version_1_has_no_revision() -> None:

@@ -16,7 +16,12 @@ import pytest
 from exporter.model.errors import ListenError
 from exporter.web.connection import ClientLimits
 from exporter.web.messages import HttpRequest, HttpResponse
-from exporter.web.server import Address, Server, raise_descriptor_limit
+from exporter.web.server import (
+    Address,
+    Server,
+    raise_descriptor_limit,
+    wait_for_input,
+)
 
 from tests.support.certificates import Certificates
 from tests.support.server_in_thread import (
@@ -282,6 +287,27 @@ def test_a_silent_client_of_a_tls_port_occupies_little_memory(
 
         assert client.get().status == 200
         assert len(contexts) == 1
+
+
+def test_input_of_a_connection_that_is_evicted_at_that_moment_is_ignored() -> None:
+    errors: list[dict[str, object]] = []
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(context))
+        accepted, client = socket.socketpair()
+        with accepted, client:
+            task = asyncio.create_task(wait_for_input(accepted))
+            await asyncio.sleep(0)
+            # The loop sees the input, and cancels before it handles it.
+            client.send(b"x")
+            loop.call_soon(task.cancel)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+    asyncio.run(work())
+
+    assert errors == []
 
 
 def test_plain_http_to_a_tls_port_is_closed(
