@@ -12,17 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from exporter.braze import connection_errors
+from exporter.braze import connection_errors, paths
 from exporter.braze.hosts import REST_HOSTS
-from exporter.braze.paths import (
-    CAMPAIGN_DATA_SERIES,
-    CAMPAIGN_DETAILS,
-    CAMPAIGN_LIST,
-    CANVAS_DATA_SERIES,
-    CANVAS_DETAILS,
-    CANVAS_LIST,
-    permission_for,
-)
+from exporter.braze.paths import path_for, permission_for
 from exporter.braze.responses import is_clock_ahead
 from exporter.model.config import DiscoverRules, KeySource, WorkspaceConfig
 from exporter.model.errors import FailureReason, FetchError
@@ -30,34 +22,59 @@ from exporter.system.api_key import unreadable_reason
 
 
 class Permissions(NamedTuple):
-    """The permissions for one kind of object."""
+    """The permissions for one kind of object; series of the workspace have one."""
 
     kind: str
     plural: str
     data_series: str
-    list: str
-    details: str
+    list: str = ""
+    details: str = ""
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(filter(None, self[2:]))
+
+
+def _series(kind: str, path: str) -> Permissions:
+    return Permissions(kind, "series", permission_for(path))
 
 
 CAMPAIGNS = Permissions(
     "campaign",
     "campaigns",
-    permission_for(CAMPAIGN_DATA_SERIES),
-    permission_for(CAMPAIGN_LIST),
-    permission_for(CAMPAIGN_DETAILS),
+    permission_for(paths.CAMPAIGN_DATA_SERIES),
+    permission_for(paths.CAMPAIGN_LIST),
+    permission_for(paths.CAMPAIGN_DETAILS),
 )
 CANVASES = Permissions(
     "canvas",
     "canvases",
-    permission_for(CANVAS_DATA_SERIES),
-    permission_for(CANVAS_LIST),
-    permission_for(CANVAS_DETAILS),
+    permission_for(paths.CANVAS_DATA_SERIES),
+    permission_for(paths.CANVAS_LIST),
+    permission_for(paths.CANVAS_DETAILS),
+)
+SERIES = (
+    _series("dau", paths.DAU),
+    _series("mau", paths.MAU),
+    _series("new_users", paths.NEW_USERS),
+    _series("uninstalls", paths.UNINSTALLS),
+    _series("sessions", paths.SESSIONS),
+    _series("purchase_revenue", paths.PURCHASE_REVENUE),
+    _series("purchases", paths.PURCHASE_QUANTITY),
+    _series("segment", paths.SEGMENT_DATA_SERIES),
+    _series("event", paths.EVENT_DATA_SERIES),
+    _series("broadcasts", paths.SCHEDULED_BROADCASTS),
+    _series("data_ingestion", paths.INTEGRATION_LIST),
 )
 KEY, CLOCK = "key", "clock"
 
-_KINDS = (CAMPAIGNS, CANVASES)
-_ORDER = (KEY, *(each for kind in _KINDS for each in kind[2:]), CLOCK)
-_LISTS = {kind.list for kind in _KINDS}
+_DISCOVERED = (CAMPAIGNS, CANVASES)
+_KINDS = (*_DISCOVERED, *SERIES)
+_ORDER = (KEY, *(each for kind in _KINDS for each in kind.all), CLOCK)
+_WITHOUT_ID = {kind.list for kind in _DISCOVERED} | {
+    kind.data_series for kind in SERIES if kind.kind not in {"segment", "event"}
+}
 MAX_SKEW_SECONDS = 30.0
 _ALLOWLIST = re.compile(r"\bIPs?\b|allow.?list|white.?list", re.IGNORECASE)
 _HOST_LIST = f"The REST hosts are {', '.join(REST_HOSTS)}."
@@ -141,6 +158,11 @@ _ADVICE = {
     "Campaign API identifier, of a campaign in this Braze workspace.",
     "canvas_refused": "Key, host and permission are right. Check that the id is the "
     "Canvas API identifier, of a canvas in this Braze workspace.",
+    "segment_refused": "Key, host and permission are right. Turn on Analytics Tracking "
+    "of the segment in Braze: without it Braze has no sizes. If it is on, check that "
+    "the id is the Segment API identifier, of a segment in this Braze workspace.",
+    "event_refused": "Key, host and permission are right. Check that the event is "
+    "spelled as under Data Settings > Custom Events in this Braze workspace.",
     "clock_ahead": "Key, host and permission are right. This machine's clock shows "
     "{now}, and Braze refuses days of canvases that end in the future: run a time "
     "daemon.",
@@ -165,8 +187,13 @@ _REQUIRED: Mapping[str, tuple[str, tuple[type, ...]]] = {
     CAMPAIGNS.data_series: ("data", (list,)),
     # As the daemon reads it: null and lists have been seen without figures.
     CANVASES.data_series: ("data", (dict, list, type(None))),
-    **{kind.list: (kind.plural, (list,)) for kind in _KINDS},
+    **{kind.list: (kind.plural, (list,)) for kind in _DISCOVERED},
+    **{kind.data_series: ("data", (list,)) for kind in SERIES},
+    permission_for(paths.SCHEDULED_BROADCASTS): ("scheduled_broadcasts", (list,)),
+    permission_for(paths.INTEGRATION_LIST): ("results", (list,)),
 }
+OF_ONE_SERIES = {"segment_refused", "event_refused"}
+"""Problems that another series with the same permission may not have."""
 # Straight quotes, and those that word processors and chat programs replace them by.
 _QUOTES = frozenset("\"'`\u201c\u201d\u201e\u2018\u2019\u201a\xab\xbb")
 # Problems that every other request of the workspace would have, too.
@@ -200,8 +227,9 @@ def permissions(workspace: WorkspaceConfig) -> tuple[str, ...]:
     campaigns = _needed(
         CAMPAIGNS, workspace.campaigns, discover.campaigns if discover else None
     )
+    series = (one.data_series for one in SERIES if workspace.series_of(one.kind))
     # Without anything configured, as by flags, the key is tried with campaigns.
-    return (*campaigns, *canvases) or (CAMPAIGNS.data_series,)
+    return (*campaigns, *canvases, *series) or (CAMPAIGNS.data_series,)
 
 
 def _needed(
@@ -215,7 +243,7 @@ def _needed(
 
 def kind_of(permission: str) -> Permissions:
     """Return the permissions of the same kind of object."""
-    return next(kind for kind in _KINDS if permission in kind)
+    return next(kind for kind in _KINDS if permission in kind.all)
 
 
 def check_key(source: KeySource, key: str | None) -> Check:
@@ -280,7 +308,7 @@ def check_failure(
     is_refused = is_placeholder_id and failure.reason is FailureReason.BAD_REQUEST
     if is_refused and code != "clock_ahead":
         is_expected = failure.status == 400 and failure.detail
-        if permission not in _LISTS and is_expected:
+        if permission not in _WITHOUT_ID and is_expected:
             kind = kind_of(permission).kind
             message = f"allowed: HTTP 400 is for the placeholder {kind} id only"
             return Check(permission, is_ok=True, message=message, status=failure.status)
@@ -291,6 +319,21 @@ def check_failure(
         topic = next((topic for mark, topic in _TLS_TOPICS if mark in text), code)
     advice = _advice(topic, workspace, now)
     return Check(permission, False, code, text, advice, status=failure.status)
+
+
+def join_series(checks: Mapping[str, Check]) -> Check:
+    """Return one check of a permission from those of its series, by their names.
+
+    A series that Braze refuses is named, and so are others that it refuses.
+    """
+    refused = {name: one for name, one in checks.items() if not one.is_ok}
+    if not refused:
+        last = tuple(checks.values())[-1]
+        number = f" for {len(checks)} series" if len(checks) > 1 else ""
+        return replace(last, message=last.message + number)
+    first, *others = refused
+    also = f"; the same for {', '.join(others)}" if others else ""
+    return replace(refused[first], message=f"{first}: {refused[first].message}{also}")
 
 
 def skipped(permission: str) -> Check:
@@ -372,9 +415,9 @@ def _code(permission: str, failure: FetchError) -> str:
 
 
 def _refusal_code(permission: str, failure: FetchError) -> str:
-    if permission in _LISTS:
+    if permission in _WITHOUT_ID:
         return "refused"
-    if is_clock_ahead(permission.replace(".", "/"), failure.detail):
+    if is_clock_ahead(path_for(permission), failure.detail):
         return "clock_ahead"
     return f"{kind_of(permission).kind}_refused"
 

@@ -27,7 +27,14 @@ _PERMISSIONS = {
     INTEGRATION_LIST: "cdi.integration_list",
 }
 
+_PATHS = {permission: path for path, permission in _PERMISSIONS.items()}
+
 
 def permission_for(path: str) -> str:
     """Return the permission that an API key needs for a path."""
     return _PERMISSIONS.get(path) or path.replace("/", ".")
+
+
+def path_for(permission: str) -> str:
+    """Return the path that a permission is for."""
+    return _PATHS.get(permission) or permission.replace(".", "/")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -13,7 +12,7 @@ from exporter.braze.session import (
     PURCHASES,
     SHARED,
 )
-from exporter.commands import print_error
+from exporter.commands import nouns, print_error, scaling_report
 from exporter.commands.config_files import Placement, load_protected
 from exporter.commands.flags import (
     CONFIG_FILE,
@@ -26,8 +25,7 @@ from exporter.commands.flags import (
 from exporter.config.units import duration_text
 from exporter.model.config import Config, DiscoverRules
 from exporter.polling import cost_estimate
-from exporter.polling.cost_estimate import GIB, MIB, SCRAPE_SECONDS, Scaling
-from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
+from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS
 from exporter.polling.plan import GroupPlan, discovery_per_day, plan
 from exporter.series.campaign_rows import SHORTEST_QUIET_WINDOW
 from exporter.series.older_days import REREAD_SECONDS
@@ -55,8 +53,10 @@ _DORMANT = {
 }
 
 _TYPICAL = {
-    CAMPAIGN: "each campaign sends one email message",
-    CANVAS: "each canvas sends one email message in one step of one variant",
+    CAMPAIGN.name: "each campaign sends one email message",
+    CANVAS.name: "each canvas sends one email message in one step of one variant",
+    "broadcasts": "20 broadcasts are planned",
+    "data_ingestion": "there are 5 integrations",
 }
 
 _PAGE_SIZE = 10
@@ -108,9 +108,9 @@ def report(
     numbers = {
         kind: sum(len(kind.objects(one)) for one in workspaces) for kind in KINDS
     }
-    counts = [_count(len(workspaces), "workspace"), *_objects(numbers)]
+    counts = [nouns.count(len(workspaces), "workspace"), *nouns.objects(numbers)]
     if warnings:
-        counts.append(_count(len(warnings), "warning"))
+        counts.append(nouns.count(len(warnings), "warning"))
     print(
         f"{file}: valid, {', '.join(counts)}",
         *_plan(parsed.config, placement),
@@ -118,7 +118,7 @@ def report(
     )
     if shows_scaling:
         costs = cost_estimate.scaling(parsed.config)
-        print("", *_describe_scaling(costs), sep="\n")
+        print("", *scaling_report.describe(costs), sep="\n")
     if web_file is not None:
         print(f"\n{web_file}: valid, {protection.describe()}")
     return 0
@@ -134,10 +134,14 @@ def _plan(config: Config, placement: Placement) -> Iterator[str]:
             numbers[one.kind] += len(one.objects)
         yield (
             f"\nshard {shard.number} of {shard.total} (numbers start at 0): "
-            f"{', '.join(_objects(numbers))}, every ceiling divided by {shard.total}"
+            f"{', '.join(nouns.objects(numbers))}, every ceiling divided by "
+            f"{shard.total}"
         )
     if replicas > 1:
-        yield f"\none of {replicas} replicas: every ceiling divided by {replicas}"
+        yield (
+            f"\none of {replicas} replicas: every ceiling divided by {replicas}, and "
+            "each sends the requests below"
+        )
     for _, groups in groupby(plans, lambda one: one.workspace.name):
         yield from _describe_workspace(tuple(groups))
     yield from _describe_series(config, plans)
@@ -147,25 +151,32 @@ def _describe_series(config: Config, plans: Sequence[GroupPlan]) -> Iterator[str
     """Yield how many series to expect of all workspaces, and what is assumed."""
     used = {one.kind for one in _used(plans)}
     kinds = [kind for kind in KINDS if kind in used]
+    of = dict.fromkeys(nouns.SERIES if one.is_series else one.label for one in kinds)
     listed = sum(one.typical_series for one in plans)
     found = sum(one.found_series for one in plans)
     more = f", up to {listed + found} with discovery" if found else ""
     yield (
         f"\nseries expected: about {listed}{more}, at most "
         f"{config.limits.series_per_campaign} per "
-        f"{' or '.join(dict.fromkeys(kind.label for kind in kinds))}"
+        f"{nouns.joined(of, 'or')}"
     )
-    if assumed := [_TYPICAL[kind] for kind in kinds if kind in _TYPICAL]:
+    assumed = {kind: _TYPICAL[kind.name] for kind in kinds if kind.name in _TYPICAL}
+    if assumed:
         events = " and has one conversion event" * config.metrics.skip_unused
-        yield f"assumed: {', '.join(one + events for one in assumed)}"
+        texts = (text + events * (kind is CAMPAIGN) for kind, text in assumed.items())
+        yield f"assumed: {', '.join(texts)}"
 
 
 def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
     workspace = plans[0].workspace
     yield f"\nworkspace {workspace.name} at {workspace.endpoint}"
     used = _used(plans)
+    series = [one for one in used if one.kind.is_series]
     for one in used:
-        yield from _describe_group(one)
+        if not one.kind.is_series:
+            yield from _describe_group(one)
+    if series:
+        yield from _describe_group_of_series(series)
     yield from _describe_buckets(used)
 
 
@@ -178,7 +189,7 @@ def _used(plans: Iterable[GroupPlan]) -> tuple[GroupPlan, ...]:
 def _describe_group(one: GroupPlan) -> Iterator[str]:
     first_round = max(0, len(one.objects) - 1) * one.spacing_seconds
     yield f"""\
-  {_title(one.kind):<19}  {len(one.objects)}
+  {one.kind.plural:<19}  {len(one.objects)}
   requests per minute  {one.wanted_per_minute:.4g} wanted, \
 {one.ceiling_per_minute:.4g} allowed, {one.planned_per_minute:.4g} planned"""
     if days := one.kind.days_per_request(one.windows):
@@ -186,29 +197,43 @@ def _describe_group(one: GroupPlan) -> Iterator[str]:
     if older := one.older_requests:
         hours = REREAD_SECONDS / 3600
         yield f"""\
-  older days           {_count(older, "request")} per {one.kind.name} every \
+  older days           {nouns.count(older, "request")} per {one.kind.name} every \
 {hours:g} hours, {one.older_per_minute:.4g} per minute, included above;
                        {older * len(one.objects)} requests at the first start"""
-    yield f"  interval             {one.interval_seconds:.4g} s"
-    if not one.kind.is_series:
-        yield f"  idle interval        {_idle(one)}"
     yield f"""\
+  interval             {one.interval_seconds:.4g} s
+  idle interval        {_idle(one)}
   first round          {first_round:.4g} s
   series expected      {_series_of(one)}"""
     if discover := _discovery(one):
         yield _describe_discovery(one, discover)
     if one.stretch > 1:
-        change = "raise series.interval"
-        if option := one.kind.ceiling_option:
-            change = (
-                "to poll at the configured intervals, set "
-                f"{option} to {one.needed_per_minute:g} or more"
-            )
-        yield f"  intervals are stretched {one.stretch:.4g} times: {change}"
+        yield f"  {_describe_stretch(one)}"
 
 
-def _title(kind: Kind) -> str:
-    return f"{kind.plural} {kind.name}" if kind.is_series else kind.plural
+def _describe_group_of_series(plans: Sequence[GroupPlan]) -> Iterator[str]:
+    """Yield a line for each kind of series, and how each limit stretches them."""
+    yield f"  {nouns.SERIES}"
+    for one in plans:
+        hourly = 60 * one.planned_per_minute
+        yield (
+            f"    {one.kind.name:<17}  {len(one.objects)} every "
+            f"{one.interval_seconds:.4g} s, {hourly:.4g} requests per hour, "
+            f"about {one.typical_series} series expected"
+        )
+    stretched = {one.kind.bucket: one for one in plans if one.stretch > 1}
+    for one in stretched.values():
+        yield f"    {_describe_stretch(one)}"
+
+
+def _describe_stretch(one: GroupPlan) -> str:
+    change = "raise series.interval"
+    if option := one.kind.ceiling_option:
+        change = (
+            "to poll at the configured intervals, set "
+            f"{option} to {one.needed_per_minute:g} or more"
+        )
+    return f"intervals are stretched {one.stretch:.4g} times: {change}"
 
 
 def _series_of(one: GroupPlan) -> str:
@@ -219,16 +244,30 @@ def _series_of(one: GroupPlan) -> str:
 
 
 def _describe_buckets(plans: Sequence[GroupPlan]) -> Iterator[str]:
-    """Yield the requests an hour in each rate limit of Braze."""
-    parts: dict[str, list[str]] = {bucket: [] for bucket in _BUCKETS}
-    for one in plans:
-        parts[one.kind.bucket] += _hourly(one)
-    if found := [one for one in map(_discovery, plans) if one]:
-        requests = sum(sum(discovery_per_day(one, objects=one.most)) for one in found)
-        parts[SHARED].append(f"up to {requests / 24:.0f} for discovery")
-    for bucket, texts in parts.items():
-        if texts:
-            yield f"  requests per hour    {_BUCKETS[bucket]}: {', '.join(texts)}"
+    """Yield the requests an hour in each rate limit of Braze, and their sum."""
+    for bucket, title in _BUCKETS.items():
+        inside = [one for one in plans if one.kind.bucket == bucket]
+        listed = sum(60 * one.planned_per_minute for one in inside)
+        parts = [text for one in inside for text in _hourly(one)]
+        if series := [one for one in inside if one.kind.is_series]:
+            pages = f" per {_PAGE_SIZE} integrations" * (bucket == DATA_INGESTION)
+            hourly = sum(60 * one.planned_per_minute for one in series)
+            parts.append(f"{hourly:.0f} for {nouns.SERIES}{pages}")
+        more = sum(map(_hourly_of_found, inside))
+        if bucket == SHARED and (requests := _hourly_of_discovery(plans)):
+            parts.append(f"up to {requests:.0f} for discovery")
+            more += requests
+        if parts:
+            yield f"  requests per hour    {title}: {', '.join(parts)}"
+        if len(parts) > 1:
+            with_found = f", up to {listed + more:.0f} with discovery" if more else ""
+            yield f"                       in all {listed:.0f}{with_found}"
+
+
+def _hourly_of_discovery(plans: Sequence[GroupPlan]) -> float:
+    """Return the requests an hour for lists and details."""
+    found = [one for one in map(_discovery, plans) if one]
+    return sum(sum(discovery_per_day(one, objects=one.most)) for one in found) / 24
 
 
 def _discovery(one: GroupPlan) -> DiscoverRules | None:
@@ -236,13 +275,17 @@ def _discovery(one: GroupPlan) -> DiscoverRules | None:
 
 
 def _hourly(one: GroupPlan) -> Iterator[str]:
-    rate = 60 * one.planned_per_minute
-    per_page = f" per {_PAGE_SIZE} integrations" if one.kind.join_pages else ""
-    yield f"{rate:.0f} for {_title(one.kind)}{per_page}"
+    if one.kind.is_series:
+        return
+    yield f"{60 * one.planned_per_minute:.0f} for {one.kind.plural}"
     if discover := _discovery(one):
-        with_found = one.with_rate(one.wanted_with_found_per_minute)
-        more = max(0.0, with_found.planned_per_minute - one.planned_per_minute)
-        yield f"up to {60 * more:.0f} for {_more(one, discover)}"
+        yield f"up to {_hourly_of_found(one):.0f} for {_more(one, discover)}"
+
+
+def _hourly_of_found(one: GroupPlan) -> float:
+    """Return the requests an hour for objects that discovery may add."""
+    with_found = one.with_rate(one.wanted_with_found_per_minute)
+    return max(0.0, 60 * (with_found.planned_per_minute - one.planned_per_minute))
 
 
 def _more(one: GroupPlan, discover: DiscoverRules) -> str:
@@ -262,7 +305,7 @@ def _describe_discovery(one: GroupPlan, discover: DiscoverRules) -> str:
   discovery requests   at most {discover.requests_per_minute:g} per minute, from \
 Braze's limit of 250,000 an hour that live sends share
                        with {most} {plural} up to \
-{_count(lists + details, "request")} a day:
+{nouns.count(lists + details, "request")} a day:
                        {lists} for the list (every \
 {duration_text(discover.list_interval_seconds)}), {details} for details ({every})"""
     if (within := discover.active_within_seconds) is None:
@@ -276,52 +319,6 @@ Braze's limit of 250,000 an hour that live sends share
                        {option} is extended from {duration_text(within)} \
 to {duration_text(round(in_force))}: details of {most} {plural} take that long;
                        raise shared_requests_per_minute, or {option}"""
-
-
-def _describe_scaling(costs: Scaling) -> Iterator[str]:
-    """Yield the estimates; they cover all shards."""
-    more = f", {costs.found} of them found by discovery" if costs.found else ""
-    objects = " and ".join(_objects(dict(costs.objects))) or "no objects"
-    yield f"""\
-scaling, for {objects}{more} (estimates: see docs/scaling.md)
-  exporter             {costs.requests_per_minute:.4g} requests per minute, \
-{100 * costs.core_share:.2g} % of a core, {_size(costs.resident_bytes)}
-  state file           {_size(costs.state_bytes)}, with --state.path
-  shards advised       {_shards(costs)}"""
-    if costs.objects_per_core:
-        plurals = " and ".join(dict.fromkeys(kind.plural for kind, _ in costs.objects))
-        yield (
-            f"  half a core carries  about {costs.objects_per_core} such {plurals}, "
-            "at the intervals above"
-        )
-    yield f"""\
-  Prometheus's memory  {_range(costs.head_bytes)}, {costs.series} series
-  scraped every        samples per second   \
-disk for {cost_estimate.RETENTION_DAYS} days"""
-    for seconds in SCRAPE_SECONDS:
-        samples, disk = costs.samples_per_second(seconds), costs.disk_bytes(seconds)
-        yield f"    {seconds:>3} s              {samples:<20.0f} {_range(disk)}"
-    for saving in costs.savings:
-        percent = 100 * (1 - saving.series / costs.series)
-        yield f"  {percent:3.0f} % fewer series   {saving.change}"
-
-
-def _shards(costs: Scaling) -> str:
-    if costs.shards == 1:
-        return "one exporter is enough"
-    bound = "half a core"
-    if costs.is_limited_by_series:
-        bound = f"{cost_estimate.SERIES_ADVISED} series"
-    return f"{costs.shards}, for about {bound} each at most"
-
-
-def _range(sizes: tuple[float, float]) -> str:
-    return " to ".join(map(_size, sizes))
-
-
-def _size(size: float) -> str:
-    unit, of_unit = ("GiB", size / GIB) if size >= GIB else ("MiB", size / MIB)
-    return f"{of_unit:.0f} {unit}" if of_unit >= 10 else f"{of_unit:.2g} {unit}"
 
 
 def _idle(one: GroupPlan) -> str:
@@ -340,19 +337,3 @@ def _idle(one: GroupPlan) -> str:
     if not has_discovery:
         return f"off: it {needs}"
     return f"{every}, for {_DORMANT[one.kind]} {one.kind.plural}; for others it {needs}"
-
-
-def _objects(numbers: Mapping[Kind, int]) -> list[str]:
-    """Return the number of objects of each kind, of campaigns in any case."""
-    totals: dict[tuple[str, str], int] = defaultdict(int)
-    for kind, number in numbers.items():
-        totals[kind.label, kind.plural] += number
-    return [
-        f"{number} {label if number == 1 else plural}"
-        for (label, plural), number in totals.items()
-        if number or label == CAMPAIGN.label
-    ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

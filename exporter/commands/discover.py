@@ -41,8 +41,8 @@ from exporter.system.clock import Clock
 _DESCRIPTION = """\
 Find the campaigns and canvases of a workspace by Braze's lists and details, and print a
 complete configuration with them. With --config.file, the filters of its `discover`
-section apply; without, all except drafts, archived ones and stopped canvases are
-printed.
+section apply, and its `series` are printed unchanged; without, all except drafts,
+archived ones and stopped canvases are printed.
 
   braze-exporter discover --endpoint https://rest.iad-01.braze.com \\
     --api-key-env BRAZE_API_KEY > config.yaml

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,22 +12,24 @@ from functools import partial
 from exporter.braze import diagnosis
 from exporter.braze.client import Client
 from exporter.braze.diagnosis import Check, Permissions
+from exporter.braze.paths import path_for, permission_for
 from exporter.braze.responses import BrazeResponse
 from exporter.commands import print_error
 from exporter.commands.flags import Flag
 from exporter.commands.target import TARGET_FLAGS, TargetParser, client
 from exporter.model.config import WorkspaceConfig
 from exporter.model.errors import FetchError
-from exporter.polling.kinds import CANVAS
+from exporter.polling.kinds import CANVAS, SERIES, Kind, Query
 from exporter.system.api_key import read_key
 from exporter.system.clock import Clock
 
 _DESCRIPTION = """\
-Send one cheap request for each workspace and permission, and report what is wrong and
-how to fix it: key, host, permissions, IP allowlist, clock, DNS, TLS or proxy. With
---config.file these are the permissions that the configuration needs, with --endpoint
-only campaigns.data_series. Exit code 0: no problems; 1: problems found. Keys are never
-printed."""
+Send one cheap request for each workspace and permission, and for each segment and
+event, and report what is wrong and how to fix it: key, host, permissions, IP allowlist,
+clock, DNS, TLS or proxy. With --config.file these are the permissions that the
+configuration needs; with --endpoint nothing is configured, and only
+campaigns.data_series is tried. Exit code 0: no problems; 1: problems found. Keys are
+never printed."""
 
 _OUTPUT = Flag(
     "output", "Format of the report.", default="text", choices=("text", "json")
@@ -37,6 +39,7 @@ _FLAGS = (*TARGET_FLAGS, _OUTPUT)
 _MAX_WORKERS = 8
 _PLACEHOLDER_ID = "00000000-0000-4000-8000-000000000000"
 _VERSION = 1
+_SERIES = {permission_for(kind.path): kind for kind in SERIES}
 _SIGNS = {True: "ok", False: "WRONG", None: "-"}
 _WIDTH = 88
 
@@ -92,6 +95,51 @@ def _check_workspace(
     return _Report(workspace, (key, *checks))
 
 
+class _Requests:
+    """Sends requests to one workspace, and compares its clock with this machine's."""
+
+    def __init__(self, workspace: WorkspaceConfig, braze: Client, clock: Clock) -> None:
+        self._workspace = workspace
+        self._braze = braze
+        self._clock = clock
+        self.ahead_seconds: float | None = None
+        """How far Braze's clock is ahead; None: unknown."""
+
+    def check(
+        self,
+        permission: str,
+        parameters: Callable[[float], Query],
+        *,
+        is_placeholder_id: bool = False,
+    ) -> tuple[Check, object]:
+        """Return the check of a request, and the document of its response.
+
+        `parameters` returns them for a time by the wall clock.
+        """
+        started_at = self._clock.now()
+        now = self._clock.wall(started_at)
+        response: BrazeResponse | FetchError
+        try:
+            response = self._braze.fetch(path_for(permission), parameters(now))
+        except FetchError as failure:
+            response = failure
+        seconds = self._clock.now() - started_at
+        if response.answered_at is not None:
+            # `Date` has whole seconds, rounded down.
+            self.ahead_seconds = response.answered_at + 0.5 - started_at - seconds / 2
+        if isinstance(response, FetchError):
+            failed = diagnosis.check_failure(
+                permission,
+                response,
+                workspace=self._workspace,
+                is_placeholder_id=is_placeholder_id,
+                now=now,
+            )
+            return failed, None
+        document = response.document
+        return diagnosis.check_response(permission, document, seconds=seconds), document
+
+
 def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator[Check]:
     """Yield a check for each permission, then that of the clock.
 
@@ -101,7 +149,7 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
         diagnosis.CAMPAIGNS: [one.id for one in workspace.campaigns[:1]],
         diagnosis.CANVASES: [one.id for one in workspace.canvases[:1]],
     }
-    ahead_seconds: float | None = None
+    requests = _Requests(workspace, braze, clock)
     is_over = False
     # Without an id the list comes first: it contains one.
     needed = diagnosis.permissions(workspace)
@@ -109,49 +157,43 @@ def _checks(workspace: WorkspaceConfig, braze: Client, clock: Clock) -> Iterator
         if is_over:
             yield diagnosis.skipped(permission)
             continue
-        kind = diagnosis.kind_of(permission)
-        known = ids[kind]
-        started_at = clock.now()
-        response: BrazeResponse | FetchError
-        try:
-            response = braze.fetch(
-                permission.replace(".", "/"),
-                _parameters(
-                    permission,
-                    known[0] if known else _PLACEHOLDER_ID,
-                    now=clock.wall(started_at),
-                ),
-            )
-        except FetchError as failure:
-            response = failure
-        seconds = clock.now() - started_at
-        if response.answered_at is not None:
-            # `Date` has whole seconds, rounded down.
-            ahead_seconds = response.answered_at + 0.5 - started_at - seconds / 2
-        if isinstance(response, FetchError):
-            check = diagnosis.check_failure(
-                permission,
-                response,
-                workspace=workspace,
-                is_placeholder_id=not known,
-                now=clock.wall(started_at),
-            )
+        if series := _SERIES.get(permission):
+            check = _check_series(permission, series, workspace, requests)
         else:
-            document = response.document
+            kind = diagnosis.kind_of(permission)
+            known = ids[kind]
+            id_ = known[0] if known else _PLACEHOLDER_ID
+            check, document = requests.check(
+                permission,
+                partial(_parameters, permission, id_),
+                is_placeholder_id=not known,
+            )
             if permission == kind.list and not known:
                 ids[kind] = _ids(document, kind)[:1]
-            check = diagnosis.check_response(permission, document, seconds=seconds)
         is_over = diagnosis.affects_all(check)
         yield check
-    yield diagnosis.check_clock(ahead_seconds)
+    yield diagnosis.check_clock(requests.ahead_seconds)
+
+
+def _check_series(
+    permission: str, kind: Kind, workspace: WorkspaceConfig, requests: _Requests
+) -> Check:
+    """Check each series of a kind: Braze may refuse one segment or event alone."""
+    checks = {}
+    for one in kind.objects(workspace):
+        check, _ = requests.check(permission, partial(_series_parameters, kind, one.id))
+        if not check.is_ok and check.problem not in diagnosis.OF_ONE_SERIES:
+            return check  # the others would fail, too
+        checks[kind.title(one)] = check
+    return diagnosis.join_series(checks)
 
 
 def _comes_later(permission: str, ids: Mapping[Permissions, list[str]]) -> bool:
     kind = diagnosis.kind_of(permission)
-    return not ids[kind] and permission != kind.list
+    return kind in ids and not ids[kind] and permission != kind.list
 
 
-def _parameters(permission: str, id_: str, *, now: float) -> Mapping[str, str | int]:
+def _parameters(permission: str, id_: str, now: float) -> Query:
     """Return the parameters of the cheapest request; `now` is by the wall clock."""
     kind = diagnosis.kind_of(permission)
     if permission == kind.list:
@@ -164,6 +206,10 @@ def _parameters(permission: str, id_: str, *, now: float) -> Mapping[str, str | 
         return series
     query = CANVAS.query(id_, windows=(), request=0, now=now)
     return series | {"ending_at": query["ending_at"]}  # as in the daemon
+
+
+def _series_parameters(kind: Kind, id_: str, now: float) -> Query:
+    return kind.query(id_, windows=(), request=0, now=now)
 
 
 def _ids(document: object, kind: Permissions) -> list[str]:
@@ -218,12 +264,13 @@ def _report_lines(report: _Report) -> Iterator[str]:
     workspace = report.workspace
     yield f"workspace {workspace.name} at {workspace.endpoint}"
     printed: set[str] = set()
+    width = max(len(check.name) for check in report.checks)
     for check in report.checks:
         took = ""
         if check.is_ok and check.status and check.seconds is not None:
             took = f" in {check.seconds:.2f} s"
         sign = _SIGNS[check.is_ok]
-        yield from _wrapped(f"  {sign:<6} {check.name:<22} ", check.message + took)
+        yield from _wrapped(f"  {sign:<6} {check.name:<{width}} ", check.message + took)
         if check.advice:
             advice = "see above" if check.advice in printed else check.advice
             printed.add(check.advice)

@@ -17,9 +17,9 @@ from exporter.model.config import Config, WorkspaceConfig
 
 _PLACE = {
     *("name", "endpoint", "api_key_env", "api_key_file"),
-    *("campaigns", "canvases", "discover", "series"),
+    *("campaigns", "canvases", "discover"),
 }
-"""The options of a workspace without which there is nothing to poll."""
+"""The options of a workspace that `discover` prints itself, or replaces."""
 
 
 def describe(config: Config) -> str:

@@ -49,7 +49,8 @@ SELECTION: Section = {
     "exclude": _list("Patterns that override `include`.", "[sms]"),
 }
 METRICS: Section = {
-    **SELECTION,
+    "include": SELECTION["include"]._replace(example="[]"),
+    "exclude": SELECTION["exclude"]._replace(example='["conversions*"]'),
     "skip_unused": _boolean(
         "Leave out a field of a campaign or canvas that is 0 on every day Braze "
         "returns and in every variation, variant, step and channel."

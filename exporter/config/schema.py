@@ -123,7 +123,7 @@ class _Parser:
             contract_section.parse, channels=channels, metrics=metrics.selection
         )
         workspaces = partial(self._workspaces, parse_contract=contract)
-        return Config(
+        config = Config(
             workspaces=section.find("workspaces", workspaces) or (),
             windows=section.read("windows", option_values.windows),
             channels=channels,
@@ -132,6 +132,9 @@ class _Parser:
             limits=section.read("limits", _limits),
             revisions=section.read("revisions", option_values.boolean),
         )
+        if selection := section.at("metrics"):
+            series_section.warn_of_unselected(selection, config)
+        return config
 
     def _workspaces(
         self, field: Field, *, parse_contract: _ParseContract

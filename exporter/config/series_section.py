@@ -17,12 +17,14 @@ from exporter.config.series_options import (
     UNITS,
 )
 from exporter.model.config import (
+    Config,
     EventConfig,
     ObjectConfig,
     SegmentConfig,
     SeriesConfig,
 )
 from exporter.model.labels import LONGEST
+from exporter.model.patterns import matcher
 
 _PURCHASE_KINDS = {"revenue": "purchase_revenue", "quantity": "purchases"}
 
@@ -48,6 +50,21 @@ def parse(field: Field) -> SeriesConfig:
         names = ", ".join(name for name in SERIES if name != "interval")
         field.warn(f"no series is named; expected at least one of {names}")
     return found
+
+
+def warn_of_unselected(field: Field, config: Config) -> None:
+    """Warn at `metrics` of daily counts that are polled, but that it leaves out."""
+    is_selected = matcher(config.metrics.selection)
+    daily = (*KPIS, "sessions", *_PURCHASE_KINDS.values())
+    for number, one in enumerate(config.workspaces):
+        left_out = [
+            kind for kind in daily if one.series_of(kind) and not is_selected(kind)
+        ]
+        if left_out:
+            field.warn(
+                f"these patterns leave out {', '.join(left_out)}, which "
+                f"workspaces[{number}].series names: polled, but not exported"
+            )
 
 
 def _segments(field: Field) -> tuple[SegmentConfig, ...]:

@@ -21,9 +21,8 @@ class FailureText(NamedTuple):
     """
     cause: str
     action: str
-    """`{kind}` is that of the object, and `{ceiling}` the option with its ceiling.
-
-    `{clock}` is empty, or what to check if requests depend on this machine's clock.
+    """`{check}` is what to check of a refused request of the kind, and `{relief}` how
+    fewer requests are sent.
     """
 
 
@@ -47,13 +46,12 @@ FAILURE_TEXTS: Mapping[FailureReason, FailureText] = {
     FailureReason.RATE_LIMITED: FailureText(
         "the rate limit is used up",
         "Braze's rate limit is used up (429), by this exporter or another client.",
-        "Polling continues when the limit resets. If this happens often, lower "
-        "{ceiling}.",
+        "Polling continues when the limit resets. If this happens often, {relief}.",
     ),
     FailureReason.BAD_REQUEST: FailureText(
         "the request is refused",
         "Braze rejects the request (400 or another 4xx).",
-        "Check that the id is the {kind}'s API identifier{clock}.",
+        "{check}.",
     ),
     FailureReason.NOT_FOUND: FailureText(
         "the endpoint does not have this path; check that it is a REST host of Braze",

@@ -56,7 +56,7 @@ _DAY_SECONDS = 86400
 _MOST_KEPT = 0.99
 """A change that leaves more of the series is not advised."""
 
-_FEW_STATS = MetricsConfig(include=("sent", "delivered", "bounces", "reported_spam"))
+_FEW_STATS = ("sent", "delivered", "bounces", "reported_spam")
 """What the alerts on deliverability read."""
 
 
@@ -172,7 +172,13 @@ def _without_steps(workspace: WorkspaceConfig) -> WorkspaceConfig:
 
 def _changes(config: Config) -> Iterator[tuple[str, Config]]:
     """Yield changes that save series, and the configuration with each."""
-    few = ", ".join(_FEW_STATS.include)
+    # Daily counts of the workspace are named one by one: they are wanted.
+    named = tuple(
+        kind.metric
+        for kind in KINDS
+        if kind.metric and any(map(kind.objects, config.workspaces))
+    )
+    few = MetricsConfig(include=(*_FEW_STATS, *named))
     if len(config.windows) > 1:
         # The longest has as many series as any other, and detects idle campaigns.
         longest = config.windows[-1:]
@@ -194,4 +200,7 @@ def _changes(config: Config) -> Iterator[tuple[str, Config]]:
         'metrics: {exclude: ["conversions*"]}',
         config._replace(metrics=conversions),
     )
-    yield f"metrics: {{include: [{few}]}}", config._replace(metrics=_FEW_STATS)
+    yield (
+        f"metrics: {{include: [{', '.join(few.include)}]}}",
+        config._replace(metrics=few),
+    )

@@ -1,47 +1,66 @@
-"""Log lines about the plan of a kind in a workspace."""
+"""Log lines about the plans of a workspace."""
 
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
-from exporter.polling import plan
+from exporter.polling.object_group import GroupKey
+from exporter.polling.plan import GroupPlan
 from exporter.system.logformat import Fact
 
 _log = logging.getLogger(__name__)
 
 
-def log_plan(new: plan.GroupPlan, old: plan.GroupPlan | None) -> None:
-    """Log a plan at the start and after a reload, and once that it is stretched.
+def log_plans(new: Iterable[GroupPlan], old: Mapping[GroupKey, GroupPlan]) -> None:
+    """Log plans at the start and after a reload, and once that they are stretched.
 
-    Not again for each discovered object: the gauges show the plan.
+    Not again for each discovered object: the gauges show the plan. Series of the
+    workspace have one line for each bucket.
     """
-    is_configured = old is None or _configured_rates(old) != _configured_rates(new)
+    together: dict[tuple[str, str], list[GroupPlan]] = defaultdict(list)
+    for one in new:
+        together[one.kind.plural, one.kind.bucket].append(one)
+    for plans in together.values():
+        before = (old.get((one.workspace.name, one.kind.name)) for one in plans)
+        _log_plan(plans, [one for one in before if one])
+
+
+def _log_plan(new: Sequence[GroupPlan], old: Sequence[GroupPlan]) -> None:
+    first = new[0]
+    is_configured = list(map(_configured, old)) != list(map(_configured, new))
     fields: dict[str, Fact] = {
-        "workspace": new.workspace.name,
-        "endpoint": new.workspace.endpoint,
-        **({"kind": new.kind.name} if new.kind.is_series else {}),
-        new.kind.plural: len(new.objects),
-        "wanted_per_minute": new.wanted_per_minute,
-        "planned_per_minute": new.planned_per_minute,
-        "interval_seconds": new.interval_seconds,
+        "workspace": first.workspace.name,
+        "endpoint": first.workspace.endpoint,
+        first.kind.plural: sum(len(one.objects) for one in new),
+        "wanted_per_minute": sum(one.wanted_per_minute for one in new),
+        "planned_per_minute": sum(one.planned_per_minute for one in new),
+        "interval_seconds": first.interval_seconds,
     }
+    if first.kind.is_series:
+        fields["kinds"] = ",".join(one.kind.name for one in new)
     if is_configured:
         _log.info("workspace.planned", extra={"fields": fields})
-    stretch = 1.0 if old is None else old.stretch
-    if new.stretch not in {1, stretch} and (is_configured or stretch == 1):
+    was_stretched = any(one.stretch > 1 for one in old)
+    is_other = {one.stretch for one in new} != {one.stretch for one in old}
+    if first.stretch > 1 and is_other and (is_configured or not was_stretched):
         fields |= {
-            "stretch": new.stretch,
-            "ceiling_per_minute": new.ceiling_per_minute,
-            "advice": f"raise {new.kind.ceiling_option} or the intervals"
-            if new.kind.ceiling_option
+            "stretch": first.stretch,
+            "ceiling_per_minute": sum(one.ceiling_per_minute for one in new),
+            "advice": f"raise {first.kind.ceiling_option} or the intervals"
+            if first.kind.ceiling_option
             else "raise series.interval",
         }
         _log.warning("workspace.stretched", extra={"fields": fields})
 
 
-def _configured_rates(one: plan.GroupPlan) -> tuple[object, ...]:
-    """Return the part of a plan that discovery does not change."""
+def _configured(one: GroupPlan) -> tuple[object, ...]:
+    """Return the part of a plan that discovery does not change.
+
+    The ceiling is that of the bucket: the part of a kind depends on all that is found.
+    """
     found = one.kind.discovered(one.workspace) is not None
     listed = () if found else one.objects
-    interval = one.kind.interval_seconds(one.workspace)
-    return (one.ceiling_per_minute, interval, listed)
+    ceiling = one.kind.ceiling(one.workspace)
+    return (one.kind.name, ceiling, one.kind.interval_seconds(one.workspace), listed)

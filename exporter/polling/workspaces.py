@@ -26,7 +26,7 @@ from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import KINDS, Kind
 from exporter.polling.object_group import GroupKey, ObjectGroup
-from exporter.polling.plan_log import log_plan
+from exporter.polling.plan_log import log_plans
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
 from exporter.series.kept import Kept, KeptEntries
@@ -202,6 +202,7 @@ class Workspaces:
             (name, one.kind.name) for one in plans
         }:
             self._remove_group(gone)
+        log_plans(plans, {one.key: one.plan for one in self.groups_of(name)})
         for one in plans:
             self._apply_group(config, one)
         if previous is not None and connection.client is not previous.client:
@@ -242,7 +243,6 @@ class Workspaces:
         if previous and previous.queue is group.queue:
             group.queue.reconfigure(tuple(group.objects), now=self._clock.now())
         group.show_intervals(self._metrics)
-        log_plan(group.plan, previous.plan if previous else None)
         if previous is not None:
             self._remove(group, set(previous.objects) - set(group.objects))
         added = self._show(group, previous)

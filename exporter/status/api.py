@@ -16,7 +16,7 @@ from exporter.model.errors import FailureReason
 from exporter.model.snapshot import RecentDays
 from exporter.polling.kinds import CAMPAIGN, CANVAS, KINDS, Kind
 from exporter.series.recent_days import unpack_days
-from exporter.status import texts
+from exporter.status import series_text, texts
 from exporter.status.view_model import (
     DayView,
     GroupView,
@@ -63,7 +63,9 @@ def document_chunks(
     for plural, listed in found.items():
         yield f',"{plural}":['
         for start in range(0, len(listed), _CHUNK_OBJECTS):
-            chunk = [_object(one) for one in listed[start : start + _CHUNK_OBJECTS]]
+            chunk = [
+                _object(one, overview) for one in listed[start : start + _CHUNK_OBJECTS]
+            ]
             yield ("," if start else "") + _dump(chunk)[1:-1]
         yield "]"
     yield "}\n"
@@ -163,10 +165,10 @@ def _rate_limit(view: RateLimitView, now: float) -> dict[str, object]:
     }
 
 
-def _object(view: ObjectView) -> dict[str, object]:
+def _object(view: ObjectView, overview: Overview) -> dict[str, object]:
     kind = view.kind.label
     labels, status, snapshot = view.labels, view.status, view.snapshot
-    return {
+    found: dict[str, object] = {
         "workspace": labels.workspace,
         "kind": view.kind.name,
         kind: labels.name,
@@ -188,7 +190,19 @@ def _object(view: ObjectView) -> dict[str, object]:
         ),
         "history": view.history and _history(view.history),
         "series": view.series,
+        "series_count": view.series,
         "series_dropped": snapshot.dropped_series if snapshot else 0,
+    }
+    if not view.kind.is_series:
+        return found
+    zone = overview.timezone_of(view)
+    return found | {
+        kind: labels.name,  # and no number, which is `series_count`
+        "value": series_text.value(view, timezone=zone, now=overview.at) or None,
+        "samples": [
+            {"metric": one.family, "labels": dict(one.labels), "value": one.value}
+            for one in (snapshot.samples if snapshot else ())
+        ],
     }
 
 

@@ -26,7 +26,7 @@ from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.request_queue import QueueState
 from exporter.polling.sharding import Shard
 from exporter.series.deliverability import Level
-from exporter.status import query, sparkline, texts
+from exporter.status import query, series_text, sparkline, texts
 from exporter.status.api import document_chunks
 from exporter.status.view_model import (
     GroupView,
@@ -73,6 +73,7 @@ class StatusPage:
             "KINDS": query.KINDS,
             "PAGE_SIZES": query.PAGE_SIZES,
             "sparkline": sparkline,
+            "series_value": series_text.value,
             "Level": Level,
             "replace": replace,
         }

@@ -29,7 +29,15 @@ LEVELS: Mapping[Level, str] = {
     Level.CRITICAL: "too high",
 }
 
-_CLOCK = ", and that the clock of this machine is not ahead"
+_CHECKS: Mapping[str, str] = {
+    "campaign": "Check that the id is the campaign's API identifier",
+    "canvas": "Check that the id is the canvas's API identifier, and that the clock of "
+    "this machine is not ahead",
+    "segment": "Turn on analytics tracking of the segment in Braze, and check that the "
+    "id is the segment's API identifier",
+    "event": "Check that the event is spelled as in Braze",
+}
+"""Kind → what to check after a 400."""
 
 NEVER_POLLED = (
     "No poll has ended yet, although the first was due more than 30 s ago. Requests "
@@ -83,8 +91,10 @@ def plural(number: int, singular: str, plural_form: str = "") -> str:
 
 
 def per_minute(rate: float) -> str:
-    """Return a rate, with a decimal below 10."""
-    return f"{rate:,.0f}" if rate >= 10 else f"{round(rate, 1):g}"
+    """Return a rate, with a decimal below 10; a small one is not rounded to 0."""
+    if rate >= 10:
+        return f"{rate:,.0f}"
+    return f"{round(rate, 1) or float(f'{rate:.1g}'):g}"
 
 
 def percent(ratio: float) -> str:
@@ -101,22 +111,31 @@ def rate(rate: Rate) -> str:
 
 
 def names(kinds: Sequence[Kind]) -> str:
-    """Return the plurals of some kinds: `campaigns and canvases`."""
-    return " and ".join(one.plural for one in kinds)
+    """Return the plurals of some kinds: `campaigns, canvases and series`."""
+    return _joined([one.plural for one in kinds], "and")
 
 
 def objects(number: int, kinds: Sequence[Kind]) -> str:
     """Return a number of objects, each of one of some kinds."""
-    return plural(number, " or ".join(one.label for one in kinds), names(kinds))
+    return plural(number, _joined([one.label for one in kinds], "or"), names(kinds))
+
+
+def _joined(nouns: Sequence[str], conjunction: str) -> str:
+    *first, last = nouns
+    return f"{', '.join(first)} {conjunction} {last}" if first else last
 
 
 def about(one: ObjectView, overview: Overview) -> list[str]:
-    """Return what is known of an object beside its name; nothing that all share."""
+    """Return what is known of an object beside its name; nothing that all share.
+
+    The name of a series contains its labels.
+    """
+    labels = {} if one.kind.is_series else one.labels.labels
     texts = (
         one.kind.label.capitalize() if len(overview.kinds) > 1 else "",
         one.labels.workspace if len(overview.workspaces) > 1 else "",
         ", ".join(one.channels),
-        *(f"{name}={value}" for name, value in one.labels.labels.items()),
+        *(f"{name}={value}" for name, value in labels.items()),
     )
     return [text for text in texts if text]
 
@@ -129,9 +148,10 @@ def failure(reason: FailureReason, kind: Kind) -> str:
 def _action(reason: FailureReason, kind: Kind) -> str:
     return FAILURE_TEXTS[reason].action.format(
         permission=permission_for(kind.path),
-        kind=kind.name,
-        ceiling=kind.ceiling_option,
-        clock="" if kind.end_delay_seconds is None else _CLOCK,
+        check=_CHECKS.get(kind.name, "Please report the error message"),
+        relief=f"lower {kind.ceiling_option}"
+        if kind.ceiling_option
+        else "raise series.interval",
     )
 
 
@@ -139,13 +159,14 @@ def pause(group: GroupView) -> str:
     """Return why objects are not polled and what to do; empty: they are polled."""
     if group.pause is None:
         return ""
-    reason = group.pause.reason
+    reason, kind = group.pause.reason, group.kind
     subject = "Paused"
     if not group.pause.is_of_key:
-        subject = f"{group.kind.plural.capitalize()} are paused"
+        of = f" ({kind.name})" if kind.is_series else ""
+        subject = f"{kind.plural.capitalize()}{of} are paused"
     return (
         f"{subject}: {FAILURE_TEXTS[reason].cause} The key is read from "
-        f"{group.plan.workspace.key_source}. {_action(reason, group.kind)}"
+        f"{group.plan.workspace.key_source}. {_action(reason, kind)}"
     )
 
 
@@ -156,31 +177,50 @@ def probe(group: GroupView) -> str:
 
 def summary(workspace: WorkspaceView) -> str:
     """Return why each kind is paused, or how it is polled, as sentences."""
-    texts = (pause(one) or polling(one) for one in workspace.groups)
+    texts: list[str] = []
+    for groups in workspace.polled_together:
+        texts += (pause(one) for one in groups if one.pause)
+        if polled := [one for one in groups if not one.pause]:
+            texts.append(polling(*polled))
     return " ".join(dict.fromkeys(texts))
 
 
-def polling(group: GroupView) -> str:
-    """Return the number of objects, their interval and the request rate."""
-    plan, kind = group.plan, group.kind
-    number = len(plan.objects)
+def polling(*groups: GroupView) -> str:
+    """Return the number of objects, their interval and the request rate.
+
+    Several groups have one plural and one bucket, and so one stretch.
+    """
+    plan, kind = groups[0].plan, groups[0].kind
+    number = sum(len(one.plan.objects) for one in groups)
     if not number:
         return f"No {kind.plural} to poll."
     idle = ""
-    if group.idle:
+    if number_idle := sum(one.idle for one in groups):
         every = duration(plan.workspace.idle_interval_seconds * plan.stretch)
-        idle = f" ({group.idle:,} idle, every {every} or longer)"
+        idle = f" ({number_idle:,} idle, every {every} or longer)"
     text = (
-        f"{objects(number, [kind])} every {duration(plan.interval_seconds)}"
-        f"{idle}: {per_minute(plan.planned_per_minute)} of at most "
-        f"{per_minute(plan.ceiling_per_minute)} requests per minute."
+        f"{objects(number, [kind])} every {duration(plan.interval_seconds)}{idle}: "
+        f"{per_minute(sum(one.plan.planned_per_minute for one in groups))} of at most "
+        f"{per_minute(sum(one.plan.ceiling_per_minute for one in groups))} requests "
+        "per minute."
     )
     if plan.stretch > 1:
+        change = "raise series.interval"
+        if kind.ceiling_option:
+            change = f"raise {kind.ceiling_option} or the intervals"
         text += (
             f" Intervals are stretched by a factor of {plan.stretch:.2g} to stay below "
-            f"that ceiling; raise {kind.ceiling_option} or the intervals."
+            f"that ceiling; {change}."
         )
     return text
+
+
+def queued(*groups: GroupView) -> str:
+    """Return how many objects wait for the budget; empty: none."""
+    kind, number = groups[0].kind, sum(one.waiting for one in groups)
+    if not number:
+        return ""
+    return f"{plural(number, f'{kind.label} is', f'{kind.plural} are')} queued."
 
 
 def discovery(view: DiscoveryView, *, now: float) -> str:

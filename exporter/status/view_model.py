@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -78,6 +79,14 @@ class WorkspaceView:
         """The groups with objects; without any, that of campaigns."""
         found = tuple(one for one in self.all_groups if one.plan.objects)
         return found or self.all_groups[:1]
+
+    @property
+    def polled_together(self) -> tuple[tuple[GroupView, ...], ...]:
+        """The groups, those of series by the bucket that they share."""
+        together: dict[tuple[str, str], list[GroupView]] = defaultdict(list)
+        for one in self.groups:
+            together[one.kind.plural, one.kind.bucket].append(one)
+        return tuple(map(tuple, together.values()))
 
     @property
     def pauses(self) -> tuple[GroupView, ...]:
@@ -167,6 +176,13 @@ class Overview:
         polled = {one.kind for one in groups if one.plan.objects}
         found = {one.label: one for one in KINDS if one in polled}
         return tuple(found.values()) or (CAMPAIGN,)
+
+    def timezone_of(self, one: ObjectView) -> ZoneInfo:
+        """Return the time zone of an object's workspace."""
+        name = one.labels.workspace
+        return next(
+            each.config.timezone for each in self.workspaces if each.name == name
+        )
 
 
 def next_poll(

@@ -98,7 +98,11 @@ def _headline() -> list[Tile]:
         Tile(object_state.polls("campaign", promql.OF_CAMPAIGN), 4, TREND_ROWS),
         _rate(
             "Delivered",
-            ratio(stage(DAYS, figures.DELIVERED), sent),
+            ratio(
+                stage(DAYS, figures.DELIVERED),
+                sent,
+                nothing=figures.no_deliveries(DAYS, _SPOKEN),
+            ),
             "Sum of `delivered` ÷ sum of `sent`, over the channels that report both: "
             "email, SMS, WhatsApp and RCS.",
             palette.DELIVERY,

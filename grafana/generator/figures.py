@@ -213,12 +213,23 @@ class Rate:
     def over(self, period: Period, *by: str) -> str:
         """Return the ratio of sums over a period; empty if nothing was sent."""
         return ratio(
-            email(period, self.numerator), email(period, self.denominator), *by
+            email(period, self.numerator),
+            email(period, self.denominator),
+            *by,
+            nothing=self.nothing(period),
         )
+
+    def nothing(self, period: Period) -> str:
+        """Return 0 if the numerator is absent because all of it is 0."""
+        if self.numerator == "delivered":
+            return no_deliveries(period, "email")
+        return promql.NOTHING
 
     def today(self, *by: str, least: int) -> str:
         """Return today's ratio, only if its denominator is at least `least`."""
         numerator = total(email(TODAY, self.numerator), *by)
+        if not by:
+            numerator = f"({numerator} or {self.nothing(TODAY)})"
         return (
             f"{numerator} / ({total(email(TODAY, self.denominator), *by)} >= {least})"
         )
@@ -231,6 +242,15 @@ class Rate:
     def formula(self) -> str:
         """The formula, for a panel's description."""
         return f"Sum of `{self.numerator}` ÷ sum of `{self.denominator}`, email only"
+
+
+def no_deliveries(period: Period, channel: str) -> str:
+    """Return 0 if any campaign or canvas has deliveries in such a channel, else empty.
+
+    Without any of them Braze may not report deliveries, and they are no 0.
+    """
+    matchers = (*promql.OF_WORKSPACE, f'channel=~"{channel}"', 'metric="delivered"')
+    return f"0 * count({select(period.family, matchers)})"
 
 
 BOUNCE = Rate("Bounce rate", "bounces", "sent")

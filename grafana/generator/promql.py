@@ -147,9 +147,21 @@ def total(vector: str, *by: str) -> str:
     return f"sum by ({', '.join(by)}) ({vector})" if by else f"sum({vector})"
 
 
-def ratio(numerator: str, denominator: str, *by: str) -> str:
-    """Return a ratio of sums by labels; empty if the denominator is 0."""
-    return f"{total(numerator, *by)} / ({total(denominator, *by)} > 0)"
+NOTHING = "vector(0)"
+"""A sum without labels of figures that are all absent."""
+
+
+def ratio(numerator: str, denominator: str, *by: str, nothing: str = NOTHING) -> str:
+    """Return a ratio of sums by labels; empty if the denominator is 0.
+
+    Figures that are absent with `metrics.skip_unused` are 0. Without labels that is
+    `nothing` where no numerator is found; with labels it would read the denominator
+    twice, and the ratio is empty.
+    """
+    top = total(numerator, *by)
+    if not by:
+        top = f"({top} or {nothing})"
+    return f"{top} / ({total(denominator, *by)} > 0)"
 
 
 def union(*vectors: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from datetime import date, timedelta
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,8 @@ from exporter.metrics.object_metrics import ObjectLabels, PollStatus, RenderedOb
 from exporter.metrics.store import Entry, ObjectKey
 from exporter.model.config import Config, Selection
 from exporter.model.errors import FailureReason
-from exporter.model.snapshot import Snapshot
-from exporter.polling.kinds import CAMPAIGN, CANVAS, Kind
+from exporter.model.snapshot import Sample, Snapshot
+from exporter.polling.kinds import CAMPAIGN, CANVAS, SERIES, Kind
 from exporter.polling.object_group import GroupKey, ObjectGroup
 from exporter.polling.pause import Pause
 from exporter.polling.plan import plan
@@ -105,6 +106,24 @@ def canvas(name: str = "Onboarding", **changes: Any) -> ObjectView:
     return campaign(name, kind=CANVAS, **changes)
 
 
+def series(
+    kind: str,
+    *samples: tuple[str, Mapping[str, str], float],
+    name: str = "",
+    **changes: Any,
+) -> ObjectView:
+    """Return a series, as `campaign` returns a campaign; samples lack `braze_`."""
+    found = Snapshot(
+        samples=tuple(
+            Sample(f"braze_{family}", tuple(labels.items()), value)
+            for family, labels, value in samples
+        )
+    )
+    of = next(one for one in SERIES if one.name == kind)
+    days = found if samples else None
+    return campaign(name or kind, kind=of, days=days, **changes)
+
+
 def campaign(
     name: str = "Spring",
     *,
@@ -151,18 +170,20 @@ def workspace_view(
     *objects: ObjectView,
     pause: Pause | None = None,
     canvas_pause: Pause | None = None,
+    series_pauses: Mapping[str, Pause] = MappingProxyType({}),
     rate_limits: tuple[RateLimitView, ...] = (),
     discovery: DiscoveryView | None = None,
     **changes: object,
 ) -> WorkspaceView:
     """Return a workspace with these objects; `changes` are of its configuration."""
     plans = plan(workspace_config("shop", **changes))
+    pauses = {"campaign": pause, "canvas": canvas_pause, **series_pauses}
     return WorkspaceView(
         config=plans[0].workspace,
         all_groups=tuple(
             GroupView(
                 plan=each,
-                pause=pause if each.kind is CAMPAIGN else canvas_pause,
+                pause=pauses.get(each.kind.name),
                 states=Counter(one.state for one in objects if one.kind is each.kind),
                 waiting=0,
                 idle=0,

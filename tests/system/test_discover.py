@@ -169,6 +169,7 @@ def test_all_options_are_printed(tmp_path: Path) -> None:
             canvas_interval="20m",
             canvas_steps=True,
             shared_requests_per_minute=3,
+            series={"interval": "1h", "kpi": ["dau"], "events": [{"name": "log_in"}]},
             discover={
                 kind: {"names": {"include": ["W*"]}, "labels": {"by": "tags"}}
                 for kind in ("campaigns", "canvases")

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.commands.simulate import series
 from exporter.config.options import CONFIG
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 
@@ -113,6 +115,73 @@ def test_a_missing_permission_for_canvases(name: str, tmp_path: Path) -> None:
 
     assert problems(checks) == {missing: "permission_missing"}
     assert missing in checks[missing]["advice"]
+
+
+EVERY_SERIES = (
+    *("kpi.dau.data_series", "kpi.mau.data_series", "kpi.new_users.data_series"),
+    *("kpi.uninstalls.data_series", "sessions.data_series"),
+    *("purchases.revenue_series", "purchases.quantity_series"),
+    *("segments.data_series", "events.data_series"),
+    *("messages.schedule_broadcasts", "cdi.integration_list"),
+)
+
+
+def test_series_have_permissions_of_their_own(tmp_path: Path) -> None:
+    """As Braze spells them; each segment and event is requested once."""
+    with Simulator() as braze:
+        some = series(braze)
+        checks = checks_of(tmp_path, braze, campaigns=[], series=some)
+        paths = Counter(one.path for one in braze.requests)
+        few = checks_of(tmp_path, braze, series={"broadcasts": True})
+
+    assert list(checks) == ["key", *EVERY_SERIES, "clock"]
+    assert list(few) == ["key", DATA_SERIES, "messages.schedule_broadcasts", "clock"]
+    assert problems(checks) == problems(few) == {}
+    assert paths.pop("/segments/data_series") == len(some["segments"])
+    assert paths.pop("/events/data_series") == len(some["events"])
+    assert set(paths.values()) == {1}
+
+
+@pytest.mark.parametrize("missing", EVERY_SERIES)
+def test_a_missing_permission_for_series(missing: str, tmp_path: Path) -> None:
+    """It is the problem of that series alone."""
+    with Simulator(SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})) as braze:
+        checks = checks_of(tmp_path, braze, series=series(braze))
+
+    assert problems(checks) == {missing: "permission_missing"}
+    assert missing in checks[missing]["message"]
+    assert missing in checks[missing]["advice"]
+
+
+def test_refused_segments_and_events_are_named(tmp_path: Path) -> None:
+    """Contact addresses of integrations appear nowhere."""
+    with Simulator() as braze:
+        some = series(braze)
+        listed = [{"id": one.id, "name": one.name} for one in braze.segments]
+        misspelled = [{"name": "order placed"}, {"name": "log_in", "unit": "day"}]
+        some |= {"segments": listed, "events": [*misspelled, *some["events"]]}
+        document = configuration(braze, campaigns=[], series=some, timeout="1m")
+        file = written(tmp_path / "c.yaml", document)
+        arguments = ("doctor", f"--config.file={file}", "--output")
+        as_text, as_json = (
+            invoke(*arguments, output, environment=KEY) for output in ("text", "json")
+        )
+
+    (untracked,) = (one.name for one in braze.segments if not one.is_tracked)
+    (workspace,) = json.loads(as_json.stdout)["workspaces"]
+    checks = {one["check"]: one for one in workspace["checks"]}
+    assert problems(checks) == {
+        "segments.data_series": "segment_refused",
+        "events.data_series": "event_refused",
+    }
+    assert f"segment {untracked}: HTTP 400" in checks["segments.data_series"]["message"]
+    assert "Analytics Tracking" in checks["segments.data_series"]["advice"]
+    message = checks["events.data_series"]["message"]
+    assert message.startswith("event order placed hour: HTTP 400")
+    assert message.endswith("; the same for event log_in day")
+    assert "example.com" not in as_text.stdout + as_json.stdout
+    assert as_text.stdout.endswith("\n2 problems.\n")
+    assert max(map(len, as_text.stdout.splitlines())) <= 88
 
 
 def test_a_clock_that_is_ahead_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exporter.commands.simulate import series
 from exporter.polling.sharding import Shard
 from exporter.simulator import RateLimit, Simulator, SimulatorSettings
 
@@ -124,6 +127,34 @@ def test_a_shard_without_a_campaign_is_ready_at_once(tmp_path: Path) -> None:
             sizes = [each.value("braze_exporter_campaigns") or 0 for each in running]
 
     assert sorted(sizes) == [0, 0, 1]
+
+
+def test_each_series_is_polled_by_one_shard(tmp_path: Path) -> None:
+    """As `check` plans it, and as the status page shows it."""
+    family = "braze_workspace_series_up"
+    with Simulator(SimulatorSettings(campaigns=3)) as braze:
+        some = {**series(braze), "interval": "1h"}
+        with exporters(
+            braze, tmp_path, SHARDS, series=some, shared_requests_per_minute=4000
+        ) as running:
+            for each in running:
+                until(each.is_ready)
+            scrapes = [each.scrape()[family] for each in running]
+            pages = [json.loads(each.get("/api/v1/status")[1]) for each in running]
+            found = Counter(
+                dict(labels)["series"] for scrape in scrapes for labels in scrape
+            )
+        document = configuration(braze, series=some)
+        file = written(tmp_path / "config.yaml", document)
+        planned = [
+            run("check", "--config.file", file, *flags).stdout for flags in SHARDS
+        ]
+
+    assert set(found.values()) == {1}
+    assert [page["series_total"] for page in pages] == list(map(len, scrapes))
+    for number, text in zip(map(len, scrapes), planned, strict=True):
+        assert f"valid, 1 workspace, 3 campaigns, {len(found)} series" in text
+        assert re.search(rf"shard \d of 3 .*, {number} series of the workspace,", text)
 
 
 @pytest.mark.parametrize("command", ["check", "--config.check"])

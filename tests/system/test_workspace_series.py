@@ -249,6 +249,7 @@ def test_an_untracked_segment_fails_alone_and_addresses_appear_nowhere(
         with exporter(braze, tmp_path, f"--state.path={state}", series=some) as process:
             family = "braze_data_ingestion_status_info"
             process.wait_for_samples(family, len(braze.integrations))
+            process.wait_for_samples("braze_segment_size", len(segments) - 1)
             scrape = process.wait_for_samples(REASON, 1)
             pages = [
                 process.get(path)[1] for path in ("/", "/metrics", "/api/v1/status")

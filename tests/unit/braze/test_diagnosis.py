@@ -29,7 +29,7 @@ from exporter.model.errors import FailureReason, FetchError
 from tests.unit.discovery.discovery_world import workspace
 
 SHOP = workspace()
-DATA_SERIES, LIST, DETAILS = CAMPAIGNS[2:]
+DATA_SERIES, LIST, DETAILS = CAMPAIGNS.all
 HOST = "https://rest.iad-01.braze.com"
 AFFECT_ALL = ["key_or_host", "redirect", "dns", "tls", "proxy", "connection", "timeout"]
 NO_TLS = "wrong version number"
@@ -66,10 +66,10 @@ def test_the_needed_permissions() -> None:
     assert permissions(replace(SHOP, discover=None)) == (DATA_SERIES,)
     assert permissions(SHOP) == (DATA_SERIES, LIST, DETAILS)
     assert permissions(workspace(include_drafts=True)) == (DATA_SERIES, LIST)
-    assert permissions(canvases) == CANVASES[2:]
+    assert permissions(canvases) == CANVASES.all
     assert permissions(replace(canvases, discover=None)) == ("canvas.data_series",)
     both = replace(canvases, campaigns=canvases.canvases)
-    assert permissions(both) == (DATA_SERIES, *CANVASES[2:])
+    assert permissions(both) == (DATA_SERIES, *CANVASES.all)
     drafts = workspace(kind=CANVAS, include_drafts=True, include_stopped=True)
     assert permissions(drafts) == ("canvas.data_series", "canvas.list")
 
@@ -82,6 +82,8 @@ def test_the_needed_permissions() -> None:
         ("canvas.data_series", "Ending_At is invalid", "clock_ahead"),
         ("canvas.data_series", "Invalid Canvas ID", "canvas_refused"),
         ("canvas.details", "ending_at", "canvas_refused"),
+        ("segments.data_series", "Invalid Segment ID", "segment_refused"),
+        ("events.data_series", "Invalid event", "event_refused"),
         ("campaigns.data_series", "ending_at", "campaign_refused"),
     ],
 )
@@ -203,6 +205,7 @@ def test_the_advice_after_403_is_a_new_key(message: str, problem: str) -> None:
         ({"detail": "Invalid Campaign ID", "is_placeholder_id": True}, ""),
         ({"detail": "Invalid Campaign ID"}, "campaign_refused"),
         ({"permission": LIST, "detail": "no"}, "refused"),
+        ({"permission": "kpi.mau.data_series", "detail": "no"}, "refused"),
         # The list has no id, a gateway's 400 has no message, Braze does not send 405.
         ({"permission": LIST, "detail": "no", "is_placeholder_id": True}, "refused"),
         ({"is_placeholder_id": True}, "refused"),
@@ -229,6 +232,12 @@ def test_only_the_refusal_of_a_placeholder_id_is_expected(
         (CANVASES.data_series, {"data": []}, True),
         (CANVASES.data_series, {"message": "success"}, False),
         (CANVASES.data_series, {"data": "no"}, False),
+        ("kpi.dau.data_series", {"data": [], "message": "success"}, True),
+        ("kpi.dau.data_series", {"message": "success"}, False),
+        ("messages.schedule_broadcasts", {"scheduled_broadcasts": []}, True),
+        ("messages.schedule_broadcasts", {"data": []}, False),
+        ("cdi.integration_list", {"results": [], "message": "success"}, True),
+        ("cdi.integration_list", {"results": {}}, False),
         (LIST, {"campaigns": []}, True),
         (LIST, {}, False),
         (DETAILS, {"message": "success"}, True),

@@ -163,37 +163,75 @@ def test_the_plan_of_500_canvases(tmp_path: Path) -> None:
     assert "campaign" not in ended.stdout.partition("\nworkspace ")[2]
 
 
+def hourly(ended: Any) -> list[str]:
+    """Return the requests an hour in each limit of Braze, and their sums."""
+    lines = ended.stdout.splitlines()
+    titles = ("requests per hour    rate limit ", "in all ")
+    return [
+        text.removeprefix(titles[0])
+        for text in map(str.strip, lines)
+        if text.startswith(titles)
+    ]
+
+
 def test_requests_are_summed_by_the_limits_of_braze(tmp_path: Path) -> None:
     """Discovery of both kinds counts towards the limit of canvases."""
     discover: dict[str, Any] = {"campaigns": {"max": 300}, "canvases": {"max": 40}}
 
-    ended = check(tmp_path, discover=discover, interval="5m")
+    ended = check(
+        tmp_path, discover=discover, interval="5m", series={"kpi": ["dau", "mau"]}
+    )
 
-    hourly = re.findall(r"requests per hour +rate limit (.+)", ended.stdout)
-    assert hourly == [
+    assert hourly(ended) == [
         "of campaigns/data_series: 48 for campaigns, up to 3600 for 300 more campaigns",
+        "in all 48, up to 3648 with discovery",
         "shared with live sends, 250,000 an hour: 0 for canvases, up to 173 for 40 "
-        "more canvases, up to 19 for discovery",
+        "more canvases, 8 for series of the workspace, up to 19 for discovery",
+        "in all 8, up to 200 with discovery",
     ]
 
 
 def test_requests_of_series_are_those_of_their_limits(tmp_path: Path) -> None:
     """Without campaigns, of which nothing is assumed."""
-    some = {"kpi": ["dau"], "purchases": ["revenue"], "data_ingestion": True}
+    some = {
+        "kpi": ["dau", "mau"],
+        "purchases": ["revenue", "quantity"],
+        "events": [{"name": "log_in"}],
+        "data_ingestion": True,
+    }
 
     ended = check(tmp_path, campaigns=[], series=some)
 
-    hourly = re.findall(r"requests per hour +rate limit (.+)", ended.stdout)
-    assert hourly == [
-        "shared with live sends, 250,000 an hour: 4 for series dau",
-        "of purchases and lists of events, 1,000 an hour: 2 for series "
-        "purchase_revenue",
-        "of cdi/integrations, 50 a minute: 4 for series data_ingestion per 10 "
+    assert hourly(ended) == [
+        "shared with live sends, 250,000 an hour: 12 for series of the workspace",
+        "of purchases and lists of events, 1,000 an hour: 4 for series of the "
+        "workspace",
+        "of cdi/integrations, 50 a minute: 4 for series of the workspace per 10 "
         "integrations",
     ]
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "at most 5000 per series\n" in ended.stdout
-    assert "assumed" not in ended.stdout
+    assert (
+        "valid, 1 workspace, 0 campaigns, 6 series of the workspace\n" in ended.stdout
+    )
+    assert "at most 5000 per series of the workspace\n" in ended.stdout
+    assert "assumed: there are 5 integrations\n" in ended.stdout
+    for line in (
+        "    dau                1 every 900 s, 4 requests per hour, about 9 series",
+        "    mau                1 every 900 s, 4 requests per hour, about 7 series",
+        "    purchase_revenue   1 every 1800 s, 2 requests per hour, about 9 series",
+        "    event              1 every 900 s, 4 requests per hour, about 5 series",
+    ):
+        assert f"\n{line} expected\n" in ended.stdout, line
+
+
+def test_series_that_are_stretched_name_the_required_ceiling(tmp_path: Path) -> None:
+    """Once for all of them; ingestion has a ceiling that no option sets."""
+    some = {"interval": "2s", "kpi": ["dau", "mau"], "data_ingestion": True}
+
+    ended = check(tmp_path, campaigns=[], series=some, shared_requests_per_minute=30)
+
+    assert ended.stdout.count("set shared_requests_per_minute to ") == 1
+    assert re.findall(r"\d times: raise series.interval\n", ended.stdout)
 
 
 def test_warnings_are_counted_and_do_not_fail_the_check(tmp_path: Path) -> None:
@@ -269,7 +307,10 @@ def test_a_missing_key_is_a_warning_and_an_empty_one_a_problem(
 
 
 def test_series_are_expected_of_each_kind(tmp_path: Path) -> None:
-    """Of what is listed, and of the most that discovery may find."""
+    """Of what is listed, and of the most that discovery may find.
+
+    With discovery each has the time of its last edit, too.
+    """
     canvases = [{"id": str(UUID(int=1)), "name": "Onboarding"}]
     discover: dict[str, Any] = {"campaigns": {"max": 300}, "canvases": {"max": 1}}
 

@@ -426,3 +426,27 @@ def test_options_of_campaigns_are_accepted_where_they_were() -> None:
             ("labels", "labels"),
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "left_out"),
+    [
+        ("{}", ""),
+        ("{include: [sent, dau, se*, purchase*]}", ""),
+        ("{include: [sent, delivered]}", "dau, sessions, purchase_revenue"),
+        ("{exclude: [sessions]}", "sessions"),
+        ("{include: [dau, sessions], exclude: ['*a*']}", "dau, purchase_revenue"),
+    ],
+)
+def test_daily_counts_that_no_pattern_selects_are_named(
+    metrics: str, left_out: str
+) -> None:
+    """Patterns are not for other series, such as those of events."""
+    some = "{kpi: [dau], sessions: true, purchases: [revenue], events: [{name: a}]}"
+
+    found = read(f"{NO_CAMPAIGNS}    series: {some}\nmetrics: {metrics}\n")
+
+    assert [str(one) for one in found.warnings] == [
+        f"c.yaml:6: metrics: warning: these patterns leave out {left_out}, which "
+        "workspaces[0].series names: polled, but not exported"
+    ][: bool(left_out)]

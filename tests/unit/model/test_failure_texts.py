@@ -13,9 +13,7 @@ def test_every_failure_reason_has_its_texts() -> None:
     for text in FAILURE_TEXTS.values():
         assert not text.message.endswith(".")
         assert re.fullmatch(r"[A-Z][^{]*\.", text.cause)
-        action = text.action.format(
-            permission="x.y", kind="canvas", ceiling="z", clock=""
-        )
+        action = text.action.format(permission="x.y", check="Check it", relief="wait")
         assert re.fullmatch(r"[A-Z][^{]*\.", action)
         filled = text.message.format(source="file key", permission="x.y", target="host")
         assert "{" not in filled

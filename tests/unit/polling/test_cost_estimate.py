@@ -115,6 +115,19 @@ def test_a_change_that_saves_less_than_a_percent_is_not_advised() -> None:
     assert found.savings
 
 
+def test_changes_keep_the_series_of_the_workspace() -> None:
+    some = {"kpi": ["dau"], "purchases": ["revenue"], "broadcasts": True}
+    found = scaling(config(100, series=some))
+
+    (few,) = (change for change, _ in found.savings if "include" in change)
+    assert few.endswith("reported_spam, dau, purchase_revenue]}")
+    assert dict(found.savings)[few] == (
+        dict(scaling(config(100)).savings)[few.partition(", dau")[0] + "]}"]
+        + found.series
+        - scaling(config(100)).series
+    )
+
+
 def test_a_workspace_without_campaigns_costs_only_the_process() -> None:
     found = scaling(config(1)._replace(workspaces=()))
 

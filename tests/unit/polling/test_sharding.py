@@ -106,6 +106,19 @@ def test_the_objects_of_a_shard_keep_their_order() -> None:
             assert list(part) == [one for one in objects_of(workspace) if one in part]
 
 
+def test_each_series_has_exactly_one_shard() -> None:
+    events = [{"name": name, "unit": unit} for name in "ab" for unit in ("hour", "day")]
+    some = {"kpi": ["dau", "mau", "new_users"], "broadcasts": True, "events": events}
+    (shop,) = config(workspace("", series=some)).workspaces
+
+    parts = [Shard(n, 3).part(shop) for n in range(3)]
+
+    for kind in ("dau", "mau", "new_users", "broadcasts", "event"):
+        own = [one for part in parts for one in part.series_of(kind)]
+        assert {one.id for one in own} == {one.id for one in shop.series_of(kind)}
+        assert len(own) == len(shop.series_of(kind))
+
+
 @pytest.mark.parametrize(
     ("number", "total", "expected"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
@@ -538,6 +539,47 @@ def test_stretching_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     world.apply(config(workspace("", discover={}, requests_per_minute=2)))
     logged = [one.message for one in caplog.records]
     assert logged.count("workspace.stretched") == 2
+
+
+def test_what_is_found_changes_no_logged_plan(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Canvases and series share a ceiling; those of one bucket have one line."""
+    caplog.set_level(logging.INFO)
+    world = PollingWorld()
+    found: list[ObjectConfig] = []
+    world.workspaces.polled_part = lambda workspace: replace(
+        workspace, canvases=tuple(found)
+    )
+    some = {"kpi": ["dau", "mau"], "purchases": ["revenue"], "broadcasts": True}
+    shop = workspace("", discover={"canvases": {}}, series=some)
+    world.apply(config(shop))
+
+    for id_ in "abcd":
+        found.append(ObjectConfig(id_, f"Canvas {id_}", 900))
+        world.refresh("shop")
+
+    def planned() -> list[dict[str, Any]]:
+        records = [one for one in caplog.records if one.message == "workspace.planned"]
+        return [one.fields for one in records]  # type: ignore[attr-defined]
+
+    numbers = [
+        {
+            one: line[one]
+            for one in ("campaigns", "canvases", "series", "kinds")
+            if one in line
+        }
+        for line in planned()
+    ]
+    assert numbers == [
+        {"campaigns": 0},
+        {"canvases": 0},
+        {"series": 3, "kinds": "dau,mau,broadcasts"},
+        {"series": 1, "kinds": "purchase_revenue"},
+    ]
+    more = workspace("", discover={"canvases": {}}, series={**some, "sessions": True})
+    world.apply(config(more))
+    assert [line["kinds"] for line in planned()[4:]] == ["dau,mau,sessions,broadcasts"]
 
 
 def test_a_restored_or_dormant_campaign_may_be_idle() -> None:

@@ -24,6 +24,7 @@ from tests.support.views import (
     canvas,
     canvas_snapshot,
     row,
+    series,
     snapshot,
     workspace_view,
 )
@@ -194,6 +195,30 @@ def test_failing_discovery() -> None:
     assert document(discovery=None)["workspaces"][0]["discovery"] is None
 
 
+def test_series() -> None:
+    """Its name is `series`, and what it exposes is counted in `series_count`."""
+    labels = {"segment": "VIP"}
+    good = series(
+        "segment", ("segment_size", {}, 2800), name="segment VIP", labels=labels
+    )
+    failing = series("mau", failure=FailureReason.FORBIDDEN, error="HTTP 403", age=None)
+    found = document(good, failing, series={"kpi": ["mau"]})
+
+    first, second = found["series"]
+    assert (first["series"], first["series_id"]) == ("segment VIP", "id-segment VIP")
+    assert (first["kind"], first["labels"]) == ("segment", labels)
+    assert (first["value"], first["series_count"]) == ("2,800 users", 9)
+    assert first["samples"] == [
+        {"metric": "braze_segment_size", "labels": {}, "value": 2800}
+    ]
+    assert (second["series"], second["value"], second["samples"]) == ("mau", None, [])
+    assert second["last_error"]["reason"] == "forbidden"
+    assert "kpi.mau.data_series" in second["last_error"]["explanation"]
+    assert second["next_poll_at"] == NOW + 30
+    (workspace,) = found["workspaces"]
+    assert workspace["series"]["failing"] == 1
+
+
 def test_campaigns_of_all_chunks_are_one_list() -> None:
     campaigns = [campaign(f"C {number}") for number in range(401)]
 
@@ -225,6 +250,7 @@ def test_documentation_lists_every_name() -> None:
     )
     names = {re.sub(same, r"\1", name) for name in names}
     own = {"canvases[].canvas", "canvases[].canvas_id"}
+    own |= {"series[].value", "series[].samples"}
     names = {one for one in names if not one.startswith("canvases[]")} | own
 
     listed = re.findall(r"^\| `([a-z_.\[\]]+)` \|", DOCS.read_text(), re.MULTILINE)

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from exporter.braze.rate_limit import Bucket
+from exporter.model.errors import FailureReason
 from exporter.polling.sharding import Shard
 from exporter.simulator import ALL_PERMISSIONS, Fault, Simulator, SimulatorSettings
 from exporter.status import texts
@@ -38,6 +39,7 @@ from tests.support.views import (
     canvas_snapshot,
     queue,
     row,
+    series,
     snapshot,
     status_page,
     workspace_view,
@@ -288,6 +290,37 @@ def test_canvases_are_listed_beside_campaigns() -> None:
     assert found["canvases"][0]["history"]["sent"][-2:] == [7, 9]
     assert (found["campaigns_total"], found["canvases_total"]) == (1, 1)
     assert (found["campaigns_found"], found["canvases_found"]) == (0, 1)
+
+
+def test_series_are_rows_with_their_values() -> None:
+    """In place of the figures of messages; alone they have their own column."""
+    objects = (
+        campaign("Sale", days=snapshot(row(sent=5))),
+        series("segment", ("segment_size", {}, 2800), name="segment <VIP>"),
+        series("mau", failure=FailureReason.FORBIDDEN, age=None),
+    )
+    some = {"kpi": ["mau"], "segments": [{"id": CANVASES[0]["id"], "name": "<VIP>"}]}
+    overview = Overview(NOW, (workspace_view(*objects, series=some),), objects)
+    renderer = OverviewRenderer(
+        overview, status_page()._template, is_ready=True, version="1"
+    )
+
+    both, only, failing = (
+        "".join(renderer.page(query, SETTINGS))
+        for query in ("", "kind=series&sort=sent", "q=segment&state=ok")
+    )
+    value = '<td role="cell" colspan="4" class="value" data-name="Value">'
+
+    assert "1 to 3 of 3 campaigns and series" in both
+    assert f"{value}2,800 users</td>" in both
+    assert f'{value}<span class="none" title="No data from Braze">' in both
+    assert "the permission kpi.mau.data_series and" in both
+    assert "segment &lt;VIP&gt;" in both
+    assert 'colspan="4">Value</th>' not in both
+    assert "2 series every 15 min" in both
+    assert 'colspan="4">Value</th>' in only
+    assert "1 to 2 of 2 series. <a" in only
+    assert "1 to 1 of 1 campaign or series. <a" in failing
 
 
 def test_a_missing_permission_for_canvases_leaves_campaigns_alone() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from exporter.discovery import kinds as discovery_kinds
 from exporter.model.errors import FailureReason
-from exporter.polling.kinds import CAMPAIGN, CANVAS, WITH_HISTORY
+from exporter.polling.kinds import CAMPAIGN, CANVAS, SERIES, WITH_HISTORY
 from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
@@ -20,6 +20,7 @@ from tests.support.views import (
     RATE_LIMIT,
     campaign,
     canvas,
+    series,
     workspace_view,
 )
 
@@ -150,6 +151,61 @@ def test_what_to_do_depends_on_the_kind() -> None:
     assert texts.failure(bad, CAMPAIGN).endswith("is the campaign's API identifier.")
     assert texts.failure(limited, CANVAS).endswith("shared_requests_per_minute.")
     assert texts.failure(limited, CAMPAIGN).endswith("lower requests_per_minute.")
+
+
+KINDS = {one.name: one for one in SERIES}
+SOME = {"kpi": ["dau", "mau"], "purchases": ["revenue"], "broadcasts": True}
+
+
+def test_what_to_do_about_series() -> None:
+    """Not all of them have their own ceiling, or an id."""
+    bad, limited = FailureReason.BAD_REQUEST, FailureReason.RATE_LIMITED
+    about = {
+        "segment": "Turn on analytics tracking of the segment in Braze, and check that "
+        "the id is the segment's API identifier.",
+        "event": "Check that the event is spelled as in Braze.",
+        "mau": "Please report the error message.",
+    }
+
+    for kind, text in about.items():
+        assert texts.failure(bad, KINDS[kind]).endswith(text)
+    assert texts.failure(limited, KINDS["purchases"]).endswith("raise series.interval.")
+    permission = texts.failure(FailureReason.FORBIDDEN, KINDS["broadcasts"])
+    assert "the permission messages.schedule_broadcasts and" in permission
+
+
+def test_series_of_one_limit_are_one_sentence() -> None:
+    """A pause of one kind is one more."""
+    view = workspace_view(campaigns=[], series=SOME, series_pauses={"mau": FORBIDDEN})
+    summary = texts.summary(view)
+
+    assert summary.startswith("Series (mau) are paused: The API key lacks a permission")
+    assert "permission kpi.mau.data_series and" in summary
+    assert summary.endswith(
+        "2 series every 15 min: 0.1 of at most 40 requests per minute. "
+        "1 series every 30 min: 0.03 of at most 4 requests per minute."
+    )
+    shared, _ = view.polled_together
+    assert texts.queued(*shared) == ""
+    waiting = (replace(one, waiting=number) for number, one in enumerate(shared))
+    assert texts.queued(*waiting) == "3 series are queued."
+    stretched = workspace_view(campaigns=[], series={**SOME, "interval": "1s"})
+    assert "raise shared_requests_per_minute or" in texts.summary(stretched)
+    assert texts.probe(view.pauses[0]) == "One series is polled as a probe"
+
+
+def test_three_kinds() -> None:
+    kinds = [CAMPAIGN, CANVAS, KINDS["dau"]]
+
+    assert texts.names(kinds) == "campaigns, canvases and series"
+    assert texts.objects(1, kinds) == "1 campaign, canvas or series"
+
+
+def test_the_labels_of_a_series_are_in_its_name() -> None:
+    one = series("segment", name="segment VIP", labels={"segment": "VIP"})
+    both = Overview(NOW, (workspace_view(series=SOME),), ())
+
+    assert texts.about(one, both) == ["Series"]
 
 
 def test_objects_of_one_kind_or_of_both() -> None:

@@ -1,0 +1,78 @@
+"""Alerts with `metrics.skip_unused`: unused fields are absent instead of 0."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.paths import ROOT
+from tests.rules.alert_rules import files
+from tests.support.programs import checked
+
+Program = Callable[[str], str]
+pytestmark = pytest.mark.slow
+_OF_DAYS = re.compile(
+    r"braze_(?:campaign|canvas)_\w*(daily|last_complete_day|trailing)\{(.*)\}"
+)
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_ZEROS = re.compile(r"(?:-?0(?:[+-]0)?(?:x\d+)?|_(?:x\d+)?|stale)(?:\s+|$)")
+
+
+def situations(name: str) -> tuple[dict[str, Any], int]:
+    """Return the test of an alert without unused fields, and how many were removed."""
+    document: dict[str, Any] = yaml.safe_load((ROOT / "tests/rules" / name).read_text())
+    document["rule_files"] = [str(file) for file in files()]
+    removed = 0
+    for group in document["tests"]:
+        unused = {one["series"] for one in _unused(group["input_series"])}
+        removed += len(unused)
+        group["input_series"] = [
+            one for one in group["input_series"] if one["series"] not in unused
+        ]
+        group["has_unused"] = bool(unused)
+    # Each situation takes its time: the others are tested as they are elsewhere.
+    document["tests"] = [one for one in document["tests"] if one.pop("has_unused")]
+    return document, removed
+
+
+def _unused(series: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the series of fields that are 0 in all of an object's numbers.
+
+    A field that has sums only is a placeholder for those that a window has in any case.
+    """
+    of_fields: dict[tuple[str | None, ...], list[dict[str, Any]]] = defaultdict(list)
+    for one in series:
+        if found := _OF_DAYS.fullmatch(one["series"]):
+            labels = dict(_LABEL.findall(found[2]))
+            about = ("job", "instance", "workspace", "campaign", "canvas", "metric")
+            if "metric" in labels:
+                of_fields[tuple(map(labels.get, about))].append(one)
+    for each in of_fields.values():
+        is_of_days = any("_trailing{" not in one["series"] for one in each)
+        if is_of_days and all(_is_zero(str(one["values"])) for one in each):
+            yield from each
+
+
+def _is_zero(values: str) -> bool:
+    return not _ZEROS.sub("", values).strip()
+
+
+@pytest.mark.parametrize(
+    "name", sorted(one.name for one in (ROOT / "tests/rules").glob("Braze*.yaml"))
+)
+def test_the_same_alerts_fire_without_unused_fields(
+    program: Program, tmp_path: Path, name: str
+) -> None:
+    document, removed = situations(name)
+    file = tmp_path / "unused.yaml"
+    file.write_text(yaml.safe_dump(document, allow_unicode=True, width=100_000))
+
+    if not removed:
+        pytest.skip("no field is unused in these situations")
+    checked(program("promtool"), "test", "rules", file)
