@@ -23,13 +23,16 @@ _DESCRIPTION = """\
 Run the exporter without a Braze API key: the daemon polls a simulated Braze over HTTP.
 Its campaigns include a bounce spike, a spam spike and one that stopped sending; one of
 its canvases sends nothing although users enter it. A custom event is no longer counted,
-a segment collapsed, and a data ingestion fails.
+a segment collapsed, and a data ingestion fails. A contract limits emails and SMS of the
+month.
 """
 
 _INTERVAL = "15s"
 _REQUESTS_PER_MINUTE = 240
 _MOST_SHARED_PER_MINUTE = 4000
 """The maximum of `shared_requests_per_minute`."""
+_CONTRACT = {"email": 8_000_000, "sms": 750_000}
+"""Of the default fleet, of which a month has some 85 % and 95 %."""
 _INCIDENTS = {
     Incident.BOUNCES: "bounces",
     Incident.SPAM: "is reported as spam",
@@ -107,6 +110,7 @@ def configuration(braze: Simulator) -> str:
         ],
         "discover": {"canvases": {"max": max(canvases, 1)}},
         "series": {"interval": _INTERVAL, **series(braze)},
+        "contract": _CONTRACT,
     }
     return json.dumps({"workspaces": [workspace]}, ensure_ascii=False)
 
@@ -145,6 +149,9 @@ Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
 
 Incidents in its data, for you to find:
 {incidents}
+
+Alerts on them, with the rules in grafana/rules: docs/getting-started.md lists which fire
+after how long. Those on the event and the segment need figures of past weeks.
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces

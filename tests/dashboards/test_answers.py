@@ -76,12 +76,6 @@ EMPTY = {
         )
         for letter in letters
     },
-    **{
-        f"braze-workspace / Messages of this month against the contract / {letter}": (
-            "no contract"
-        )
-        for letter in "ABCD"
-    },
 }
 """Queries that may have no result on the demo, with the reason."""
 NEEDS_A_WEEK = '"direction"'
