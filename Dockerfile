@@ -56,7 +56,7 @@ ENTRYPOINT ["braze-exporter"]
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="braze-exporter" \
-      org.opencontainers.image.description="Prometheus exporter for Braze campaigns and canvases" \
+      org.opencontainers.image.description="Prometheus exporter for Braze campaigns, canvases and workspaces" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

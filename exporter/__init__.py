@@ -1,3 +1,3 @@
-"""Figures of Braze's campaigns and canvases as Prometheus metrics."""
+"""Figures of Braze's campaigns, canvases and workspaces as Prometheus metrics."""
 
 __version__ = "0.1.0"

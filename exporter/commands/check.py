@@ -181,7 +181,7 @@ def _describe_workspace(plans: tuple[GroupPlan, ...]) -> Iterator[str]:
 
 
 def _used(plans: Iterable[GroupPlan]) -> tuple[GroupPlan, ...]:
-    """Return the plans with campaigns or canvases; all if there is no such plan."""
+    """Return the plans with objects or discovery; all if there is no such plan."""
     used = [one for one in plans if one.objects or _discovery(one)]
     return tuple(used or plans)
 

@@ -94,15 +94,17 @@ STATE_PATH = Flag(
 PLACEMENT = (
     Flag(
         "shard",
-        "Poll only this part of the campaigns and canvases, with every request ceiling "
-        "divided by --total-shards. A number from 0, or a pod name that ends in one.",
+        "Poll only this part of the campaigns, canvases and series, with every request "
+        "ceiling divided by --total-shards. A number from 0, or a pod name that ends in "
+        "one.",
         "N",
     ),
     Flag("total-shards", "Number of shards that have this configuration.", "M"),
     Flag(
         "replicas",
-        "Number of identical exporters that poll the same campaigns and canvases with "
-        "the same key: every request ceiling of this process is divided by it.",
+        "Number of identical exporters that poll the same campaigns, canvases and "
+        "series with the same key: every request ceiling of this process is divided by "
+        "it.",
         "N",
         default="1",
     ),

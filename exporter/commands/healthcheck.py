@@ -19,9 +19,9 @@ from exporter.web.tls import ClientAuth, client_context
 
 _DESCRIPTION = """\
 Request /-/healthy from the daemon on this machine: exit 0 if it responds, 1 if not.
-With --ready, request /-/ready: exit 0 if every campaign and canvas was polled, restored
-or paused; from 30 s after the start it is enough that each workspace has sent its first
-requests.
+With --ready, request /-/ready: exit 0 if every campaign, canvas and series was polled,
+restored or paused; from 30 s after the start it is enough that each workspace has sent
+its first requests.
 Takes the same --web.* flags and environment variables as the daemon and uses the first
 address. No password is needed.
 
@@ -72,8 +72,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         advice = "use the --web.* flags of the daemon, and check its log"
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
             advice = (
-                "some campaigns or canvases are not polled yet; retry within 30 s of "
-                "the start"
+                "some campaigns, canvases or series are not polled yet; retry within "
+                "30 s of the start"
             )
     print_error(f"un{state}: {problem}; {advice}")
     return 1

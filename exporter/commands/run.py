@@ -25,8 +25,9 @@ from exporter.web.settings import settings
 _log = logging.getLogger("exporter")
 
 _DESCRIPTION = f"""\
-Prometheus exporter for Braze: polls GET /campaigns/data_series and /canvas/data_series
-and serves the latest daily figures of campaigns and canvases as gauges.
+Prometheus exporter for Braze: polls GET /campaigns/data_series, /canvas/data_series and
+series of the workspace (users, segments, events, ...), and serves their latest figures
+as gauges.
 Version {__version__}.
 
 Without a command it runs the daemon, which needs --config.file."""
@@ -39,8 +40,9 @@ commands:
 
 first steps:
   braze-exporter demo                       try it without a Braze key
-  export BRAZE_API_KEY=...                  a key with campaigns.data_series, and with
-                                            canvas.data_series for canvases
+  export BRAZE_API_KEY=...                  a key with campaigns.data_series, with
+                                            canvas.data_series for canvases, and with
+                                            that of each series; `doctor` tests them
   braze-exporter check config.yaml          validate it and print the plan
   braze-exporter --config.file config.yaml  then scrape http://localhost:10417/metrics
 

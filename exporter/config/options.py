@@ -397,8 +397,8 @@ CONFIG: Section = {
         least=_MILLISECOND,
         most=365 * _DAY,
         help=(
-            "Age after which values of a campaign or canvas are no longer exported; at "
-            "least three intervals."
+            "Age after which values of a campaign, canvas or series are no longer "
+            "exported; at least three intervals."
         ),
     ),
     "metrics": _section(METRICS, "Braze fields to export."),

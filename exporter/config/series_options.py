@@ -43,7 +43,8 @@ SERIES: Mapping[str, Option] = {
         OptionKind.DURATION,
         least=1.0,
         most=7 * 86400.0,
-        help="How often each series is polled; purchases not more often than every 30m.",
+        help="How often each series is polled; purchases not more often than every "
+        "30m.",
     ),
     "kpi": Option(
         "[]",

@@ -1,4 +1,4 @@
-"""The metric families of the workspace's own series.
+"""The metric families of series of the workspace.
 
 The state of their polls has one set of families, with the label series. Values have
 the labels of their kind, and are absent where Braze has no number.

@@ -1,4 +1,4 @@
-"""The paths of a workspace's own series: from parameters to a response.
+"""The paths of series of the workspace: from parameters to a response.
 
 Shapes are those of Braze's documents; `app_id`, `segment_id` of events and `product`
 are accepted and select nothing.

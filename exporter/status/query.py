@@ -104,7 +104,7 @@ class ListQuery:
 
 @dataclass(frozen=True, slots=True)
 class ObjectPage:
-    """One page of the selected campaigns and canvases."""
+    """One page of the selected campaigns, canvases and series."""
 
     query: ListQuery
     """With the number of an existing page."""

@@ -42,7 +42,7 @@ _CHANGING = ("POST", "PUT")
 
 
 class StatusView(Protocol):
-    """The state of all campaigns and canvases at one instant."""
+    """The state of all campaigns, canvases and series at one instant."""
 
     def page(self, query: str, settings: WebSettings) -> Iterable[str]:
         """Return the HTML page that the query describes."""
@@ -163,8 +163,8 @@ class Router:
             return text_response(200, "Ready.\n")
         return text_response(
             503,
-            "Not ready: some campaigns or canvases have not been polled, or discovery "
-            "has not read their list yet.\n",
+            "Not ready: some campaigns, canvases or series have not been polled, or "
+            "discovery has not read their list yet.\n",
         )
 
     async def _reload(self, _: HttpRequest) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""Whether the polls of the workspace's own series succeed, and why not."""
+"""Whether the polls of series of the workspace succeed, and why not."""
 
 from __future__ import annotations
 

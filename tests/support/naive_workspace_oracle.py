@@ -1,4 +1,4 @@
-"""The samples of a workspace's own series, without code of the exporter.
+"""The samples of series of the workspace, without code of the exporter.
 
 Written as plainly as `naive_oracle`, whose rules on days, labels and numbers it shares.
 """

@@ -1,4 +1,4 @@
-"""The workspace's own series, polled over real sockets from a simulated Braze."""
+"""Series of the workspace, polled over real sockets from a simulated Braze."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polls of the workspace's own series: each endpoint has its permission and bucket."""
+"""Polls of series of the workspace: each endpoint has its permission and bucket."""
 
 from __future__ import annotations
 

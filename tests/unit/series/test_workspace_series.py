@@ -1,4 +1,4 @@
-"""What is read of each document of the workspace's own series."""
+"""What is read of each document of series of the workspace."""
 
 from __future__ import annotations
 

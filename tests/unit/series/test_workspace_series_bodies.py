@@ -1,4 +1,4 @@
-"""Any body of an endpoint of the workspace's series gives samples or a malformed poll.
+"""Any body of an endpoint of series of the workspace gives samples or a malformed poll.
 
 That holds for what is kept over a restart, too.
 """
