@@ -150,8 +150,8 @@ Braze exporter demo: a simulated Braze at {braze.url}, polled every {_INTERVAL}.
 Incidents in its data, for you to find:
 {incidents}
 
-Alerts on them, with the rules in grafana/rules: docs/getting-started.md lists which fire
-after how long. Those on the event and the segment need figures of past weeks.
+Alerts on them, with the rules in grafana/rules: docs/getting-started.md lists which
+fire after how long. Those on the event and the segment need figures of past weeks.
 
 Try next, in another terminal:
   curl -s {url}{path} | grep braze_campaign_daily | grep bounces

@@ -95,8 +95,8 @@ PLACEMENT = (
     Flag(
         "shard",
         "Poll only this part of the campaigns, canvases and series, with every request "
-        "ceiling divided by --total-shards. A number from 0, or a pod name that ends in "
-        "one.",
+        "ceiling divided by --total-shards. A number from 0, or a pod name that ends "
+        "in one.",
         "N",
     ),
     Flag("total-shards", "Number of shards that have this configuration.", "M"),
