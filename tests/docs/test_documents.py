@@ -53,7 +53,9 @@ def test_every_link_has_a_target(file: str) -> None:
 def test_every_metric_name_exists(file: str) -> None:
     named = set(
         re.findall(
-            r"\bbraze_(?:campaign|canvas|exporter)_[a-z_]*[a-z]\b", document(file)
+            r"(?<!:)\bbraze_(?:campaign|canvas|exporter|workspace|segment|event|broadcast|data)"
+            r"_[a-z_]*[a-z]\b",
+            document(file),
         )
     )
 
