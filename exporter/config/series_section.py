@@ -1,4 +1,4 @@
-"""Parsing of the section `series`: the series of a workspace that are polled."""
+"""Parsing of the section `series`: series of the workspace that are polled."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class EventConfig(NamedTuple):
 
 
 class SeriesConfig(NamedTuple):
-    """The series of a workspace that are polled."""
+    """Series of the workspace that are polled."""
 
     interval_seconds: float
     kpi: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Parses the series of a workspace that have one count a day, such as `/kpi/dau`.
+"""Parses series of the workspace with one count a day, such as `/kpi/dau`.
 
 `data` is a list of days with `time` and the count, whose field differs by endpoint.
 """

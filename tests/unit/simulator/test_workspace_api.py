@@ -1,4 +1,4 @@
-"""The simulator's series of a workspace: shapes, errors, permissions, rate limits."""
+"""The simulator's series of the workspace: shapes, errors, permissions, rate limits."""
 
 from __future__ import annotations
 

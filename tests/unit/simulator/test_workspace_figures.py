@@ -1,4 +1,4 @@
-"""The simulator's series of a workspace fit its campaigns and canvases."""
+"""The simulator's series of the workspace fit its campaigns and canvases."""
 
 from __future__ import annotations
 
