@@ -55,8 +55,8 @@ def objects(
         labels=st.dictionaries(
             st.from_regex("[a-z]{1,3}_x", fullmatch=True), label_texts
         ),
-        is_dormant=st.just(False),  # set by discovery only
-        edited_at=st.none(),  # likewise
+        is_dormant=st.just(False),  # set by discovery only, as the next
+        edited_at=st.none(),
         has_steps=has_steps,
     )
     unique_by = (lambda one: one.id, lambda one: one.name)

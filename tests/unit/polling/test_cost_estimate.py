@@ -61,11 +61,11 @@ def test_requests_are_limited_by_the_ceiling() -> None:
 
 
 def test_campaigns_that_discovery_may_add_are_counted() -> None:
+    """With the list each campaign has the time of its last edit, too."""
     found = scaling(config(10, discover={"campaigns": {"max": 90}}))
 
     assert (found.objects, found.found) == (((CAMPAIGN, 100),), 90)
-    edits = 100  # discovery has the time of the last edit of each
-    assert found.series == scaling(config(100)).series + edits
+    assert found.series == scaling(config(100)).series + 100
     assert found.requests_per_minute == pytest.approx(20)
 
 
