@@ -1107,5 +1107,5 @@ def test_unused_fields_are_0_in_rates(
     for title, rate in (("Opened", opened), ("Delivered", delivered)):
         asked = expression("braze-campaign", title, "A")
         asked = asked.replace("${campaign:regex}", "Spring")
-        expected = [] if rate is None else [({}, rate)]
+        expected = () if rate is None else (({}, rate),)
         assert unexpected(asked, series, *expected) == "", title
