@@ -1107,5 +1107,7 @@ def test_unused_fields_are_0_in_rates(
     for title, rate in (("Opened", opened), ("Delivered", delivered)):
         asked = expression("braze-campaign", title, "A")
         asked = asked.replace("${campaign:regex}", "Spring")
-        expected = () if rate is None else (({}, rate),)
-        assert unexpected(asked, series, *expected) == "", title
+        found: list[tuple[dict[str, str], float]] = []
+        if rate is not None:
+            found.append(({}, rate))
+        assert unexpected(asked, series, *found) == "", title
