@@ -60,8 +60,13 @@ def test_promtool_reports_only_the_name_of_a_gauge_of_counts(
 ) -> None:
     """The end `_count` of a gauge is on purpose: see docs/metrics.md."""
     checker = program("promtool")
-    for family in (b"braze_campaign_trailing{", b"braze_event_count{"):
-        until(lambda sample=family: sample in get(f"{demo}/metrics")[2])
+    families = (b"braze_campaign_trailing{", b"braze_event_count{")
+
+    def has_all() -> bool:
+        page: bytes = get(f"{demo}/metrics")[2]
+        return all(family in page for family in families)
+
+    until(has_all)
     _, headers, body = get(f"{demo}/metrics", headers={"Accept-Encoding": encoding})
     page = gzip.decompress(body) if encoding == "gzip" else body
 
