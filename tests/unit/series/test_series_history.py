@@ -1,4 +1,4 @@
-"""The past of the workspace's series: what the daemon would have served at each hour."""
+"""The past of the workspace's series: what polls would have served at each time."""
 
 from __future__ import annotations
 
