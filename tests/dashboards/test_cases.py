@@ -1082,3 +1082,32 @@ def test_every_request_has_one_class(unexpected: Check) -> None:
         asked = expression(EXPORTER, panel, letter).replace("$__rate_interval", "3m")
         rounded = f"round({asked})"
         assert unexpected(rounded, series, ({}, float(expected)), at="5m") == ""
+
+
+@pytest.mark.parametrize(
+    ("sent", "other", "opened", "delivered"),
+    [(0, None, None, None), (1_000, None, 0, None), (1_000, 900, 0, 0)],
+)
+def test_unused_fields_are_0_in_rates(
+    unexpected: Check,
+    sent: int,
+    other: int | None,
+    opened: float | None,
+    delivered: float | None,
+) -> None:
+    """Deliveries only if another campaign has some: Braze may not report them."""
+    series = [
+        Series(f"{LAST}_timestamp_seconds", CAMPAIGN, -86_400),
+        figure(LAST, "default", "sent", sent, channel="ios_push"),
+        figure(LAST, "default", "sent", sent),
+    ]
+    if other is not None:
+        series.append(figure(LAST, "default", "delivered", other, **PLAIN))
+
+    for title, rate in (("Opened", opened), ("Delivered", delivered)):
+        asked = expression("braze-campaign", title, "A")
+        asked = asked.replace("${campaign:regex}", "Spring")
+        found: list[tuple[dict[str, str], float]] = []
+        if rate is not None:
+            found.append(({}, rate))
+        assert unexpected(asked, series, *found) == "", title
