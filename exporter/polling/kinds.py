@@ -264,7 +264,11 @@ def _daily(
     metric: str, path: str, *, field: str = "", has_sums: bool = True, **others: Any
 ) -> Kind:
     """Return the kind of one daily count, whose field is the metric if not given."""
-    about = {"field": field or metric, "metric": metric, "has_sums": has_sums}
+    about: Mapping[str, Any] = {
+        "field": field or metric,
+        "metric": metric,
+        "has_sums": has_sums,
+    }
     parser: SampleParser = partial(workspace_totals.parse, **about)
     history = History(
         lambda _, **units: _units({}, **units),

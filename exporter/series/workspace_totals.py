@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 from exporter.model.json_values import is_number
@@ -16,6 +16,8 @@ from exporter.series.days import span_of_day, start_of_day
 from exporter.series.parse import ParseOptions, complete_dates
 from exporter.series.rows import Row, items_of, usable_rows
 from exporter.series.windows import exact_sum, sums_by_day
+
+_DAY = timedelta(days=1)
 
 
 def parse(
@@ -62,21 +64,25 @@ def history(
     counts = {day: value for day in starts if is_number(value := found[day].get(field))}
     labels = (("metric", metric),)
     name = "braze_workspace_last_complete_day"
-    series = [
-        (name, labels, counts.items()),
-        (f"{name}_timestamp_seconds", labels, starts.items()),
-    ]
+    yield from _past(name, labels, counts, options)
+    yield from _past(f"{name}_timestamp_seconds", labels, starts, options)
     for window in options.windows if has_sums else ():
         own = (*labels, ("window", f"{window}d"))
         sums = dict(sums_by_day(counts, dates, window))
-        series.append(("braze_workspace_trailing", own, sums.items()))
-    for family, own, values in series:
-        past = tuple(
-            (span_of_day(day + timedelta(days=1), options.timezone), value)
-            for day, value in values
-        )
-        if past:
-            yield PastSample(family, own, past)
+        yield from _past("braze_workspace_trailing", own, sums, options)
+
+
+def _past(
+    family: str,
+    labels: tuple[tuple[str, str], ...],
+    values: Mapping[date, int | float],
+    options: ParseOptions,
+) -> Iterator[PastSample]:
+    """Yield a series with the values of days, unless there are none."""
+    if values:
+        spans = (span_of_day(day + _DAY, options.timezone) for day in values)
+        past = tuple(zip(spans, values.values(), strict=True))
+        yield PastSample(family, labels, past)
 
 
 def is_ignored(value: object) -> bool:

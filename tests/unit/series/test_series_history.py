@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -68,7 +69,7 @@ def options_at(now: float) -> ParseOptions:
 
 
 def past(
-    kind: Kind, unit: str, rows: list[dict[str, object]], **changes: object
+    kind: Kind, unit: str, rows: list[dict[str, object]], **changes: Any
 ) -> tuple[PastSample, ...]:
     history = kind.history(configured(unit))
     assert history is not None
@@ -99,7 +100,7 @@ def of_samples(samples: tuple[Sample, ...]) -> Served:
 def test_the_past_is_what_polls_would_have_served(kind: Kind, unit: str) -> None:
     """In each half hour from the first day on whose window is complete.
 
-    The size of today is none of a complete day.
+    Segments have sizes of complete days only.
     """
     field = FIELDS[kind.name]
     end = midnight(TODAY) + 12 * HOUR
