@@ -25,7 +25,7 @@ from exporter.model.errors import (
     Throttled,
     Unavailable,
 )
-from exporter.polling.kinds import WITH_HISTORY, Kind
+from exporter.polling.kinds import KINDS, Kind
 from exporter.system.clock import Clock
 
 _MAX_SLEEP_SECONDS = 10.0
@@ -64,7 +64,7 @@ def session_of(
             reserve=workspace.reserve,
             concurrency=workspace.concurrency,
         )
-        for kind in WITH_HISTORY
+        for kind in KINDS
     }
     return Session(client, budgets=budgets, clock=clock, random=random)
 
@@ -125,9 +125,9 @@ class GroupDownload:
             first_try_at=min(request.first_try_at, now),
         )
         one, page = request.object, request.page
-        parameters = self.kind.history_query(
-            one.id, length=page.length, ending_at=page.ending_at
-        )
+        history = self.kind.history(one)
+        assert history is not None  # noqa: S101 - for the reader of types
+        parameters = history.query(one.id, length=page.length, ending_at=page.ending_at)
         result = self.session.fetch(
             ApiRequest(self.kind.bucket, self.kind.path, parameters, {})
         )
@@ -136,10 +136,8 @@ class GroupDownload:
             return
         self._has_response = True
         self._failures_in_a_row = 0
-        parser = self.kind.row_parser(one)
-        assert parser is not None  # noqa: S101 - for the reader of types
         try:
-            parser.days(result.document)
+            self.kind.rows(one, result.document)
         except MalformedSeries as error:
             self._fail(request, error)
             return

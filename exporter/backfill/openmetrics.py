@@ -1,4 +1,4 @@
-"""The history of a campaign or canvas as OpenMetrics lines with timestamps.
+"""The history of an object as OpenMetrics lines with timestamps.
 
 Families and labels are those of a scrape. The lines of a series are adjacent and
 ascending in time, as OpenMetrics and promtool require.
@@ -18,14 +18,24 @@ from exporter.metrics.object_metrics import (
     number_text,
     part_labels,
 )
+from exporter.metrics.series_families import WITH_HISTORY
 from exporter.model.labels import clean
-from exporter.model.snapshot import ObjectHistory, Part, Stats
+from exporter.model.snapshot import (
+    ObjectHistory,
+    Part,
+    SampleHistory,
+    Span,
+    Stats,
+)
 from exporter.series.windows import NOT_ADDITIVE, sums_by_day
 
 END = "# EOF\n"
 
 LineEndings = Callable[[date], Sequence[str]]
 """The endings of a day's lines: a blank, the timestamp, a newline."""
+
+SpanEndings = Callable[[Span], Sequence[str]]
+"""The same of any time."""
 
 _Values = Iterable[tuple[date, int | float]]
 
@@ -42,6 +52,7 @@ def families_of(families: ObjectFamilies) -> tuple[Family, ...]:
         families.last_complete_day_timestamp,
         *dict.fromkeys(infos),
         families.info,
+        *(one for one in families.samples if one in WITH_HISTORY),
     )
     return tuple(one for one in found if one is not None)
 
@@ -65,26 +76,56 @@ def render(
     the object with the same name gets the prefix `exported_`, as in Prometheus.
     """
     added = {name: text for name, text in scrape_labels.items() if text}
-    start = "".join(
-        _label(name, text)
-        for name, text in (
-            *added.items(),
-            ("workspace", subject.workspace),
-            (subject.families.label, subject.name),
-        )
+    start = _labels(
+        *added.items(),
+        ("workspace", subject.workspace),
+        (subject.families.label, subject.name),
     )
     for own, values in _series(family, subject, history, added=added):
-        head = f"{family.name}{{{start}{own}".removesuffix(",")
-        for day, value in values:
-            if endings := line_endings(day):
-                line = f"{head}}} {number_text(value)}"
-                yield line + line.join(endings)
+        head = f"{family.name}{{{start}{own}"
+        yield from _lines(head, ((line_endings(day), value) for day, value in values))
+
+
+def render_samples(
+    family: Family,
+    subject: ObjectLabels,
+    history: SampleHistory,
+    *,
+    scrape_labels: Mapping[str, str],
+    line_endings: SpanEndings,
+) -> Iterator[str]:
+    """Yield the lines of a series of the workspace, as `render` does."""
+    start = _labels(
+        *((name, text) for name, text in scrape_labels.items() if text),
+        ("workspace", subject.workspace),
+        *subject.labels.items(),
+    )
+    for one in history.samples:
+        if one.family == family.name:
+            head = f"{family.name}{{{start}{_labels(*one.labels)}"
+            yield from _lines(
+                head, ((line_endings(span), value) for span, value in one.values)
+            )
+
+
+def _lines(
+    head: str, values: Iterable[tuple[Sequence[str], int | float]]
+) -> Iterator[str]:
+    """Yield the lines of a series, which begin with `head` and a comma."""
+    head = head.removesuffix(",")
+    for endings, value in values:
+        if endings:
+            line = f"{head}}} {number_text(value)}"
+            yield line + line.join(endings)
 
 
 def families_with_samples(
-    families: ObjectFamilies, history: ObjectHistory
+    families: ObjectFamilies, history: ObjectHistory | SampleHistory
 ) -> frozenset[Family]:
     """Return the families of a history that may have samples of an object."""
+    if isinstance(history, SampleHistory):
+        names = {one.family for one in history.samples}
+        return frozenset(one for one in families.samples if one.name in names)
     groups = {part.group for part in history.parts}
     unused = [one for name, one in families.groups.items() if name not in groups]
     used_infos = {families.groups[name].info for name in groups}
@@ -192,6 +233,10 @@ def _sums(
         if field != NOT_ADDITIVE:
             for window in history.windows:
                 yield field, window, sums_by_day(values, history.dates, window)
+
+
+def _labels(*labels: tuple[str, str]) -> str:
+    return "".join(_label(name, text) for name, text in labels)
 
 
 def _label(name: str, text: str) -> str:

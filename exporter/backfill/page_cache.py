@@ -34,7 +34,7 @@ anew, or one object that is refused for good would freeze the days of all others
 
 
 class CacheKey(NamedTuple):
-    """A campaign or canvas whose pages are stored."""
+    """An object whose pages are stored."""
 
     workspace: str
     endpoint: str

@@ -8,8 +8,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
-from exporter.polling.kinds import Kind, utc_text
-from exporter.series.days import start_of_day
+from exporter.model.snapshot import Span
+from exporter.polling.kinds import History, utc_text
+from exporter.series.days import span_of_day
 
 MAX_DAYS = 3650
 HEAD_SECONDS = 3 * 3600.0
@@ -28,11 +29,15 @@ _OVERLAP_DAYS = 2
 """Braze does not document whether a page contains the day of `ending_at`, nor in which
 time zone."""
 
+_OVERLAP_HOURS = 4
+"""If Braze reads the date of `ending_at` only, ends that are whole days apart move
+alike, but for the change of clocks."""
+
 _MARGIN_DAYS = 10
 """A newest page without an end ends when it is requested, up to eight days after the
 start."""
 
-_DAY_SECONDS = 86400
+_DAY_SECONDS = 86400.0
 _SEASONS = tuple(timedelta(days=days) for days in (-182, -91, 91, 182))
 MAX_SAMPLES = 20_000_000
 """A file of about 4 GB, which promtool loads within minutes if blocks are long."""
@@ -40,58 +45,61 @@ MAX_SAMPLES = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class HistoryRequest:
-    """One request: `length` days up to `ending_at`."""
+    """One request: `length` days or hours up to `ending_at`."""
 
     ending_at: str | None
     """UTC, as in 2026-09-01T12:00:00Z; None: the time of the request."""
     length: int
 
 
-def pages(days: int, *, now: float, kind: Kind) -> tuple[HistoryRequest, ...]:
+def pages(days: int, *, now: float, history: History) -> tuple[HistoryRequest, ...]:
     """Return the requests for the last `days` complete days, newest first.
 
-    They cover the days up to `sure_until` in any time zone, whether or not Braze
-    includes the day of `ending_at`, and in whichever time zone it reads it. A page that
-    ends in the future is refused, and one that ends now may lack yesterday: the newest
-    has no end if the kind needs none.
+    Those of hours cover today's, too. All cover the days up to `sure_until` in any time
+    zone, whether or not Braze includes the day of `ending_at`, and in whichever time
+    zone it reads it. A page that ends in the future is refused, and one that ends now
+    may lack yesterday: the newest has no end if the history needs none.
     """
-    most, end = kind.most_days, _newest_end(kind, now=now)
-    wanted = days + _OVERLAP_DAYS  # today, and the day that a page may lack
-    if kind.end_delay_seconds is None:
+    most, end = history.most, _newest_end(history, now=now)
+    unit_seconds, units, overlap = _DAY_SECONDS, days, _OVERLAP_DAYS
+    if history.is_hourly:
+        unit_seconds, units, overlap = HOUR_SECONDS, (days + 1) * 24, _OVERLAP_HOURS
+    wanted = units + overlap  # today, and the day that a page may lack
+    if history.end_delay_seconds is None:
         newest = HistoryRequest(None, min(most, days + _MARGIN_DAYS))
-        first_stride = most - _OVERLAP_DAYS - _MARGIN_DAYS
+        first_stride = most - overlap - _MARGIN_DAYS
     else:
         newest = HistoryRequest(utc_text(end), min(most, wanted))
-        first_stride = most - _OVERLAP_DAYS
+        first_stride = most - overlap
     if newest.length < most:
         return (newest,)
     return (
         newest,
         *(
             HistoryRequest(
-                utc_text(end - done * _DAY_SECONDS), min(most, wanted - done)
+                utc_text(end - done * unit_seconds), min(most, wanted - done)
             )
-            for done in range(first_stride, days, most - _OVERLAP_DAYS)
+            for done in range(first_stride, units, most - overlap)
         ),
     )
 
 
-def sure_until(timezone: ZoneInfo, *, now: float, kind: Kind) -> date:
+def sure_until(timezone: ZoneInfo, *, now: float, history: History) -> date:
     """Return the last complete day that the pages contain however Braze reads them.
 
     A page that ends now may be read in UTC and without its last day, and so lack
     yesterday in the hours in which the local date is ahead of that of UTC.
     """
     yesterday = today(now=now, timezone=timezone) - timedelta(days=1)
-    if kind.end_delay_seconds is None:
+    if history.end_delay_seconds is None:
         return yesterday
-    end = datetime.fromtimestamp(_newest_end(kind, now=now), UTC)
+    end = datetime.fromtimestamp(_newest_end(history, now=now), UTC)
     last = min(end.date(), end.astimezone(timezone).date())
     return min(yesterday, last - timedelta(days=1))
 
 
-def _newest_end(kind: Kind, *, now: float) -> float:
-    return floor(now) - (kind.end_delay_seconds or 0.0)
+def _newest_end(history: History, *, now: float) -> float:
+    return floor(now) - (history.end_delay_seconds or 0.0)
 
 
 def today(*, now: float, timezone: ZoneInfo) -> date:
@@ -99,20 +107,24 @@ def today(*, now: float, timezone: ZoneInfo) -> date:
     return datetime.fromtimestamp(now, timezone).date()
 
 
-def sample_times(
-    day: date, *, timezone: ZoneInfo, step_seconds: float, until: float
-) -> Iterator[int]:
-    """Yield the epoch seconds at which `day` is the last complete day, ascending.
+def shown_over(day: date, timezone: ZoneInfo) -> Span:
+    """Return when `day` is the last complete day: over the next day."""
+    return span_of_day(day + timedelta(days=1), timezone)
 
-    They range from the start of the next day to the start of the day after, none later
-    than `until`, and are aligned to midnights of the zone like the steps of a graph.
-    Grafana aligns a whole graph by the UTC offset of its end, so a zone with summer
-    time has samples for both offsets.
+
+def sample_times(
+    span: Span, *, timezone: ZoneInfo, step_seconds: float, until: float
+) -> Iterator[int]:
+    """Yield the epoch seconds of the samples in a span of at most a day, ascending.
+
+    None is later than `until`, and they are aligned to midnights of the zone like the
+    steps of a graph. Grafana aligns a whole graph by the UTC offset of its end, so a
+    zone with summer time has samples for both offsets.
     """
-    begin = start_of_day(day + timedelta(days=1), timezone)
-    end = start_of_day(day + timedelta(days=2), timezone)
+    begin, end = span
     # `begin` may be the hour to which the clocks jump: then the day before has the
     # offset by which it is a midnight.
+    day = today(now=begin, timezone=timezone) - timedelta(days=1)
     around = (day, day + timedelta(days=2), *(day + season for season in _SEASONS))
     found: set[int] = set()
     for offset in {_offset_seconds(each, timezone) for each in around}:

@@ -1,14 +1,15 @@
 """The history file: cached pages of Braze become one OpenMetrics file.
 
-The order is kind by kind, in each family by family, and in each object by object. One
-object's history is in memory at a time.
+The order is kind by kind, in each family by family, and in each object by object;
+families that kinds share are written once. One object's history is in memory at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import cache, partial
+from functools import lru_cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
@@ -21,22 +22,12 @@ from exporter.metrics.families import BY_KIND
 from exporter.metrics.family import Family
 from exporter.metrics.object_metrics import ObjectLabels
 from exporter.model.config import Config, ObjectConfig, WorkspaceConfig
-from exporter.model.snapshot import ObjectHistory
-from exporter.polling.kinds import Kind
-from exporter.series import parse
+from exporter.model.snapshot import ObjectHistory, SampleHistory, Span
+from exporter.polling.kinds import History, Kind
+from exporter.series import parse, samples
 
-
-class HistoryObject(NamedTuple):
-    """A campaign or canvas of the history, with its workspace."""
-
-    workspace: WorkspaceConfig
-    kind: Kind
-    config: ObjectConfig
-
-    @property
-    def key(self) -> CacheKey:
-        """The key of its pages."""
-        return key_of(self.workspace, self.kind, self.config)
+_MOST_CACHED = 4096
+"""Spans of days whose line endings are kept: eleven years."""
 
 
 class HistorySpan(NamedTuple):
@@ -44,6 +35,29 @@ class HistorySpan(NamedTuple):
 
     days: int
     started_at: float
+
+
+class HistoryObject(NamedTuple):
+    """An object of the history, with its workspace."""
+
+    workspace: WorkspaceConfig
+    kind: Kind
+    config: ObjectConfig
+    history: History
+
+    @property
+    def title(self) -> str:
+        """Its name, unique among the objects with the same label."""
+        return self.kind.title(self.config)
+
+    def pages(self, span: HistorySpan) -> tuple[HistoryRequest, ...]:
+        """Return the requests for its days, newest first."""
+        return sampling.pages(span.days, now=span.started_at, history=self.history)
+
+    @property
+    def key(self) -> CacheKey:
+        """The key of its pages."""
+        return key_of(self.workspace, self.kind, self.config)
 
 
 class HistoryFile:
@@ -66,7 +80,7 @@ class HistoryFile:
         self._families[item.key] = openmetrics.families_with_samples(families, history)
         return history.series
 
-    def _history(self, item: HistoryObject) -> ObjectHistory:
+    def _history(self, item: HistoryObject) -> ObjectHistory | SampleHistory:
         days, started_at = self._span
         zone = item.workspace.timezone
         today = sampling.today(now=started_at, timezone=zone)
@@ -79,22 +93,26 @@ class HistoryFile:
             metrics=self._config.metrics.selection,
             skip_unused=self._config.metrics.skip_unused,
             series_limit=self._config.limits.series_per_campaign,
+            now=started_at if item.history.parser else 0.0,
         )
-        return parse.parse_history(
-            (self._cache.get(item.key, page) for page in self._pages(item)),
-            options,
-            first=today - timedelta(days=days),
-            last=sampling.sure_until(zone, now=started_at, kind=item.kind),
-        )
-
-    def _pages(self, item: HistoryObject) -> tuple[HistoryRequest, ...]:
-        return sampling.pages(
-            self._span.days, now=self._span.started_at, kind=item.kind
-        )
+        first = today - timedelta(days=days)
+        last = sampling.sure_until(zone, now=started_at, history=item.history)
+        pages = item.pages(self._span)
+        if item.history.parser is None:
+            documents = (self._cache.get(item.key, page) for page in pages)
+            return parse.parse_history(documents, options, first=first, last=last)
+        rows = [
+            row
+            for page in reversed(pages)
+            for row in item.kind.rows(item.config, self._cache.get(item.key, page))
+        ]
+        past = tuple(item.history.parser(rows, options, first=first, last=last))
+        is_within = len(past) + samples.STATUS_SERIES <= options.series_limit
+        return SampleHistory(past if is_within else ())
 
     def delete_pages(self, item: HistoryObject) -> None:
         """Delete an object's cached pages, so that the next run downloads them."""
-        self._cache.delete(item.key, self._pages(item))
+        self._cache.delete(item.key, item.pages(self._span))
 
     def write(
         self,
@@ -111,16 +129,16 @@ class HistoryFile:
         each family. OSError: the file cannot be written. Raises what `read` raises.
         """
         unfinished = output.with_name(f"{output.name}.unfinished")
-        samples = 0
+        written = 0
         try:
             with unfinished.open("w", encoding="utf-8", newline="\n") as file:
                 for text in self._texts(items, scrape_labels, step_seconds, on_part):
                     file.write(text)
-                    samples += text.count("\n") if not text.startswith("#") else 0
+                    written += text.count("\n") if not text.startswith("#") else 0
             unfinished.replace(output)
         finally:
             unfinished.unlink(missing_ok=True)
-        return samples
+        return written
 
     def _texts(
         self,
@@ -131,17 +149,27 @@ class HistoryFile:
     ) -> Iterator[str]:
         until = self._span.started_at - sampling.HEAD_SECONDS
 
-        @cache
-        def line_endings(zone: ZoneInfo, day: date) -> tuple[str, ...]:
+        @lru_cache(maxsize=_MOST_CACHED)
+        def line_endings(zone: ZoneInfo, span: Span) -> tuple[str, ...]:
             times = sampling.sample_times(
-                day, timezone=zone, step_seconds=step_seconds, until=until
+                span, timezone=zone, step_seconds=step_seconds, until=until
             )
             return tuple(f" {at}\n" for at in times)
+
+        @lru_cache(maxsize=_MOST_CACHED)
+        def endings_of_day(zone: ZoneInfo, day: date) -> tuple[str, ...]:
+            return line_endings(zone, sampling.shown_over(day, zone))
 
         for family, objects in parts_of(items):
             has_header = False
             for item in objects:
-                for text in self._lines(family, item, scrape_labels, line_endings):
+                for text in self._lines(
+                    family,
+                    item,
+                    scrape_labels,
+                    partial(endings_of_day, item.workspace.timezone),
+                    partial(line_endings, item.workspace.timezone),
+                ):
                     if not has_header:
                         has_header = True
                         yield openmetrics.header(family)
@@ -154,25 +182,37 @@ class HistoryFile:
         family: Family,
         item: HistoryObject,
         scrape_labels: Mapping[str, str],
-        line_endings: Callable[[ZoneInfo, date], Sequence[str]],
+        endings_of_day: openmetrics.LineEndings,
+        line_endings: openmetrics.SpanEndings,
     ) -> Iterator[str]:
-        workspace, kind, one = item
         if family not in self._families[item.key]:
             return iter(())
+        workspace, kind, one, _ = item
+        subject = ObjectLabels(workspace.name, kind.name, one.name, one.id, one.labels)
+        history = self._history(item)
+        if isinstance(history, SampleHistory):
+            return openmetrics.render_samples(
+                family,
+                subject,
+                history,
+                scrape_labels=scrape_labels,
+                line_endings=line_endings,
+            )
         return openmetrics.render(
             family,
-            ObjectLabels(workspace.name, kind.name, one.name, one.id, one.labels),
-            self._history(item),
+            subject,
+            history,
             scrape_labels=scrape_labels,
-            line_endings=partial(line_endings, workspace.timezone),
+            line_endings=endings_of_day,
         )
 
 
 def parts_of(
     items: Sequence[HistoryObject],
 ) -> Iterator[tuple[Family, Sequence[HistoryObject]]]:
-    """Yield each family with the objects of its kind, in the order of the file."""
-    for kind, families in BY_KIND.items():
-        objects = [one for one in items if one.kind.name == kind]
-        for family in openmetrics.families_of(families):
-            yield family, objects
+    """Yield each family with the objects of its kinds, in the order of the file."""
+    of_kind = {
+        kind: openmetrics.families_of(families) for kind, families in BY_KIND.items()
+    }
+    for family in dict.fromkeys(chain.from_iterable(of_kind.values())):
+        yield family, [one for one in items if family in of_kind[one.kind.name]]

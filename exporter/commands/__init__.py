@@ -14,7 +14,7 @@ COMMANDS = {
     "demo": "run the exporter on a simulated Braze; needs no API key",
     "simulate": "run the simulated Braze alone",
     "healthcheck": "exit 0 if the local daemon is healthy",
-    "backfill": "write the history of campaigns and canvases as a file for promtool",
+    "backfill": "write the days before the first scrape as a file for promtool",
 }
 DAEMON = "run"
 """The module that runs if no command is given."""

@@ -1,4 +1,4 @@
-"""`braze-exporter backfill`: earlier days of campaigns and canvases as a file."""
+"""`braze-exporter backfill`: earlier days as a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exporter.backfill.writer import (
     HistorySpan,
     parts_of,
 )
-from exporter.commands import backfill_options, print_error, target
+from exporter.commands import backfill_options, nouns, print_error, target
 from exporter.commands.backfill_options import BLOCK_HOURS, BackfillOptions
 from exporter.commands.flags import NO_CONFIG_FILE, Parser
 from exporter.config import units
@@ -28,7 +28,7 @@ from exporter.model.config import Config, WorkspaceConfig
 from exporter.model.durations import duration
 from exporter.model.errors import FetchError, MalformedSeries, StateError
 from exporter.model.labels import clean
-from exporter.polling.kinds import WITH_HISTORY, Kind
+from exporter.polling.kinds import MESSAGING, Kind
 from exporter.storage.sqlite_state import SqliteState
 from exporter.system.clock import Clock
 from exporter.system.progress import Progress
@@ -139,7 +139,7 @@ class _Backfill:
             ).run()
         counts = (
             f"{len(one.objects(found))} {one.plural}"
-            for one in WITH_HISTORY
+            for one in MESSAGING
             if one.discovered(workspace) or one.objects(found)
         )
         print_line(", ".join(counts))
@@ -152,19 +152,16 @@ class _Backfill:
 
         Return the objects without a failure; None: a workspace stopped.
         """
-        pages = {
-            kind: sampling.pages(span.days, now=span.started_at, kind=kind)
-            for kind in WITH_HISTORY
-        }
         requests: dict[tuple[str, Kind], list[PageRequest]] = {}
+        total = 0
         for item in items:
-            workspace, kind, one = item
-            requests.setdefault((workspace.name, kind), []).extend(
-                PageRequest(one, page)
-                for page in pages[kind]
+            pages = item.pages(span)
+            total += len(pages)
+            requests.setdefault((item.workspace.name, item.kind), []).extend(
+                PageRequest(item.config, page)
+                for page in pages
                 if not self._cache.has(item.key, page)
             )
-        total = sum(len(pages[item.kind]) for item in items)
         progress = Progress(
             "pages downloaded",
             total=total,
@@ -245,7 +242,8 @@ class _Backfill:
             return 1
         self._write(history, complete, series)
         if missing:
-            kinds = " and ".join(dict.fromkeys(one.kind.plural for one in wanted))
+            plurals = dict.fromkeys(one.kind.plural for one in wanted)
+            kinds = nouns.joined(plurals, "and")
             print_error(
                 f"{missing} of {len(wanted)} {kinds} are missing: run the "
                 "command again within 12 h to retry only these"
@@ -296,12 +294,15 @@ def step_advice(size: int, *, step_seconds: float) -> str:
 
 def _report_wait(seconds: float, waiting: GroupDownload) -> None:
     if seconds >= _MIN_REPORTED_WAIT_SECONDS:
+        option = waiting.kind.ceiling_option or "the ceiling for purchases"
         print_error(
             f"workspace {waiting.workspace.name}: waiting {duration(seconds)} for "
-            f"Braze's rate limit, {waiting.kind.ceiling_option} or reserve"
+            f"Braze's rate limit, {option} or reserve"
         )
 
 
 def _report_failure(item: HistoryObject, reason: str) -> None:
-    name = f"{item.kind.name} {clean(item.config.name)} ({item.config.id})"
+    name = f"{item.kind.label} {clean(item.title)}"
+    if item.config.id != item.title:
+        name += f" ({item.config.id})"
     print_error(f"workspace {item.workspace.name}, {name}: {reason}")

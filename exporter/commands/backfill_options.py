@@ -1,4 +1,4 @@
-"""Flags of `braze-exporter backfill`, and which campaigns and canvases they select."""
+"""Flags of `braze-exporter backfill`, and which objects they select."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from exporter.commands.flags import CONFIG_FILE, Flag, parse_whole
 from exporter.config import units
 from exporter.model.config import Selection, WorkspaceConfig
 from exporter.model.patterns import matcher
-from exporter.polling.kinds import WITH_HISTORY
+from exporter.polling.kinds import KINDS
 
 JOB = "braze-exporter"
 BLOCK_HOURS = 1458
@@ -29,14 +29,20 @@ FLAGS = (
     Flag(
         "campaign",
         "Only campaigns with this id or name; * and ? match any text and any "
-        "character. May be repeated. Without --canvas, no canvases.",
+        "character. May be repeated. Only what these three flags name is written.",
         "NAME",
         is_list=True,
     ),
     Flag(
         "canvas",
-        "Only canvases with this id or name, as --campaign. Without --campaign, no "
-        "campaigns.",
+        "Only canvases with this id or name, as --campaign.",
+        "NAME",
+        is_list=True,
+    ),
+    Flag(
+        "series",
+        "Only series of the workspace with this id, or name as in the label series, "
+        "such as dau or segment*, as --campaign.",
         "NAME",
         is_list=True,
     ),
@@ -58,14 +64,15 @@ FLAGS = (
 )
 DESCRIPTION = f"""\
 Download complete days from Braze, a hundred per request for a campaign and 14 for a
-canvas, and write them, and their sums over the configured windows, as OpenMetrics. Load
-the file into Prometheus with
+canvas, and write them, and their sums over the configured windows, as OpenMetrics; of
+custom events also hours, a hundred per request. Load the file into Prometheus with
 
   promtool tsdb create-blocks-from openmetrics --max-block-duration={BLOCK_HOURS}h \\
     history.om DIRECTORY
 
-Campaigns and canvases are those that the daemon polls: the configured ones and those
-that discovery finds. Requests stay within requests_per_minute, for canvases within
+Campaigns, canvases and series are those that the daemon polls: the configured ones and
+those that discovery finds; planned sends and data ingestion have no history. Requests
+stay within requests_per_minute, of canvases and series within
 shared_requests_per_minute, and reserve. Downloaded pages are kept in OUTPUT.pages until
 the file is complete: run an interrupted command again to resume it."""
 
@@ -74,6 +81,7 @@ _SAMPLE_LABELS = {
     *("workspace", "campaign", "campaign_id", "channel", "variation", "metric"),
     *("variation_id", "control", "window"),
     *("canvas", "canvas_id", "variant", "variant_id", "step", "step_id"),
+    *("segment", "event", "unit"),
 }
 
 
@@ -83,13 +91,13 @@ class BackfillOptions(NamedTuple):
     days: int
     output: Path
     patterns: Mapping[str, tuple[str, ...]]
-    """Kind → ids and names; without any, all objects of both kinds."""
+    """Label of an object → ids and names; without any, all objects."""
     labels: Mapping[str, str]
     step_seconds: float | None
 
 
 class NothingSelected(Exception):
-    """--campaign or --canvas matches nothing, or there is nothing at all."""
+    """A flag matches nothing, or there is nothing at all."""
 
 
 def parse(options: argparse.Namespace) -> BackfillOptions:
@@ -98,7 +106,7 @@ def parse(options: argparse.Namespace) -> BackfillOptions:
         days=parse_whole("days", options.days, least=1, most=sampling.MAX_DAYS),
         output=_output(options.output),
         patterns={
-            kind.name: tuple(getattr(options, kind.name) or ()) for kind in WITH_HISTORY
+            kind.label: tuple(getattr(options, kind.label) or ()) for kind in KINDS
         },
         labels=_labels(options.label or ()),
         step_seconds=_step(options.step),
@@ -108,27 +116,31 @@ def parse(options: argparse.Namespace) -> BackfillOptions:
 def select(
     workspaces: Sequence[WorkspaceConfig], patterns: Mapping[str, Sequence[str]]
 ) -> tuple[HistoryObject, ...]:
-    """Return the objects that match any pattern of their kind; without patterns all.
+    """Return the objects that match any pattern of their label; without patterns all.
 
     NothingSelected: there are no objects, or a pattern matches none.
     """
     items = tuple(
-        HistoryObject(workspace, kind, one)
+        HistoryObject(workspace, kind, one, history)
         for workspace in workspaces
-        for kind in WITH_HISTORY
+        for kind in KINDS
         for one in kind.objects(workspace)
+        if (history := kind.history(one))
     )
     if not items:
-        message = "no campaign or canvas is configured, and discovery selects none"
+        message = (
+            "no campaign, canvas or series with a history is configured, and discovery "
+            "selects none"
+        )
         raise NothingSelected(message)
     if not any(patterns.values()):
         return items
     selected = {
         one.key
-        for kind, texts in patterns.items()
+        for label, texts in patterns.items()
         for pattern in texts
-        for one in _matching([one for one in items if one.kind.name == kind], pattern)
-        or _nothing(kind, pattern)
+        for one in _matching([one for one in items if one.kind.label == label], pattern)
+        or _nothing(label, pattern)
     }
     return tuple(one for one in items if one.key in selected)
 
@@ -136,13 +148,13 @@ def select(
 def _matching(items: Sequence[HistoryObject], pattern: str) -> list[HistoryObject]:
     """Return the objects with this id or name, or else with a matching name."""
     is_match = matcher(Selection((pattern,)))
-    return [one for one in items if pattern in {one.config.id, one.config.name}] or [
-        one for one in items if is_match(one.config.name)
+    return [one for one in items if pattern in {one.config.id, one.title}] or [
+        one for one in items if is_match(one.title)
     ]
 
 
-def _nothing(kind: str, pattern: str) -> NoReturn:
-    message = f"--{kind} {pattern!r} matches no {kind} id and no name"
+def _nothing(label: str, pattern: str) -> NoReturn:
+    message = f"--{label} {pattern!r} matches no {label} id and no name"
     raise NothingSelected(message)
 
 

@@ -20,7 +20,7 @@ PORT = 10417
 
 OF_COMMANDS = (
     *("endpoint", "api-key-env", "api-key-file", "workspace", "requests-per-minute"),
-    *("output", "days", "campaign", "canvas", "label", "step", "kind"),
+    *("output", "days", "campaign", "canvas", "series", "label", "step", "kind"),
     *("seed", "campaigns", "canvases", "timezone"),
     *("listen-address", "active-fraction", "rate-limit", "shared-rate-limit"),
     *("client.cert-file", "client.key-file", "ready"),

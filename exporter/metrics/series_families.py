@@ -82,6 +82,12 @@ DATA_INGESTION_STATUS = Family(
     ("integration", "status"),
 )
 
+WITH_HISTORY = (
+    *(LAST_COMPLETE_DAY, TRAILING, LAST_COMPLETE_DAY_TIMESTAMP),
+    *(SEGMENT_SIZE, EVENT_COUNT, EVENT_TIMESTAMP),
+)
+"""Those whose past is known: counts of today so far are not, nor what was planned."""
+
 
 def _families(kind: str, *samples: Family) -> ObjectFamilies:
     return ObjectFamilies(

@@ -74,6 +74,10 @@ class RecentDays(NamedTuple):
     levels: bytes
 
 
+Span = tuple[float, float]
+"""From an instant until before another one, in seconds since the epoch."""
+
+
 class Sample(NamedTuple):
     """One sample of a series that has no parts; unique by family and labels."""
 
@@ -81,6 +85,15 @@ class Sample(NamedTuple):
     labels: tuple[tuple[str, str], ...]
     """(name, text) as the family orders its labels; no text is empty."""
     value: int | float
+
+
+class PastSample(NamedTuple):
+    """One series of a workspace's series in the past; as `Sample`."""
+
+    family: str
+    labels: tuple[tuple[str, str], ...]
+    values: tuple[tuple[Span, int | float], ...]
+    """When each was served; ascending, without overlap, and not empty."""
 
 
 class MonthToDate(NamedTuple):
@@ -135,3 +148,14 @@ class ObjectHistory(NamedTuple):
     series: int
     """How many series these make, those of the object itself included."""
     dropped_series: int
+
+
+class SampleHistory(NamedTuple):
+    """The past of a series of the workspace, parsed from many pages."""
+
+    samples: tuple[PastSample, ...]
+
+    @property
+    def series(self) -> int:
+        """How many series these are."""
+        return len(self.samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -27,14 +27,14 @@ from exporter.series import (
 )
 from exporter.series.campaign_rows import CampaignRowParser, days_needed
 from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
-from exporter.series.parse import SampleParser
-from exporter.series.rows import RowParser
+from exporter.series.parse import HistoryParser, SampleParser
+from exporter.series.rows import RowParser, items_of
 
 _CLOCK_TOLERANCE_SECONDS = 60.0
 """Braze refuses an `ending_at` in the future, even if only our clock is ahead."""
 
-_CAMPAIGN_DAYS = 100
-"""Braze's limit for campaigns."""
+_MOST_UNITS = 100
+"""Braze's limit of days, or hours, for all series but those of canvases."""
 
 _PURCHASE_REQUESTS_PER_MINUTE = 4.0
 """240 an hour of Braze's 1,000, which other clients need for lists of events."""
@@ -54,11 +54,28 @@ _BROADCAST_SECONDS = 30 * 86400.0
 Query = Mapping[str, str | int]
 
 
+class History(NamedTuple):
+    """How the past of an object is requested."""
+
+    query: Callable[..., Query]
+    """(object id, length=, ending_at=) → the query of so many days or hours.
+
+    `ending_at` is an instant as in `utc_text`; None: the time of the request.
+    """
+    most: int = _MOST_UNITS
+    """The most days or hours of one request."""
+    end_delay_seconds: float | None = None
+    """How long before now the newest ones are requested to end; None: they end now."""
+    is_hourly: bool = False
+    parser: HistoryParser | None = None
+    """Of a series of the workspace; None: the kind has a row parser."""
+
+
 class Kind(NamedTuple):
     """A kind of object that Braze has data series of.
 
     The defaults are those of series of the workspace, which are neither discovered nor
-    idle and have no history.
+    idle.
     """
 
     name: str
@@ -88,16 +105,8 @@ class Kind(NamedTuple):
     """Exactly one of the two returns a parser."""
     discovered: Callable[[WorkspaceConfig], DiscoverRules | None] = lambda _: None
     """What discovery finds in addition; None: it does not look for the kind."""
-    history_query: Callable[..., Query] = lambda *_, **__: {}
-    """(object id, length=, ending_at=) → the query of so many days.
-
-    `ending_at` is an instant as in `utc_text`; None: the time of the request. Of the
-    kinds `WITH_HISTORY`.
-    """
-    most_days: int = 0
-    """The most days of one request."""
-    end_delay_seconds: float | None = None
-    """How long before now the newest days are requested to end; None: they end now."""
+    history: Callable[[ObjectConfig], History | None] = lambda _: None
+    """None: Braze has no past of the object."""
     older_requests: Callable[[tuple[int, ...]], int] = lambda _: 0
     """How many requests beside the newest one the windows need."""
     quiet_days: int = 0
@@ -120,6 +129,13 @@ class Kind(NamedTuple):
             return one.name
         return " ".join((self.name, *one.labels.values()))
 
+    def rows(self, one: ObjectConfig, document: object) -> Sequence[object]:
+        """Return the days or hours of a document; `MalformedSeries`: it has none."""
+        parser = self.row_parser(one)
+        if parser is not None:
+            return parser.days(document)
+        return items_of(document, expected="a list of days or hours")
+
     @property
     def is_series(self) -> bool:
         """Whether its objects are series of the workspace."""
@@ -131,11 +147,16 @@ def utc_text(at: float) -> str:
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def _units(query: Query, *, length: int, ending_at: str | None = None) -> Query:
+    """Return a query of so many days or hours."""
+    end = {} if ending_at is None else {"ending_at": ending_at}
+    return {**query, "length": length, **end}
+
+
 def _campaign_query(
     object_id: str, *, length: int, ending_at: str | None = None
 ) -> Query:
-    query: dict[str, str | int] = {"campaign_id": object_id, "length": length}
-    return query if ending_at is None else query | {"ending_at": ending_at}
+    return _units({"campaign_id": object_id}, length=length, ending_at=ending_at)
 
 
 def _campaign_poll(
@@ -195,9 +216,30 @@ def _event_parser(one: ObjectConfig) -> SampleParser:
     return event_counts.parse_hours if is_hourly else event_counts.parse_days
 
 
-def _event_query(object_id: str) -> Query:
+def _event_query(
+    object_id: str, *, length: int = 0, ending_at: str | None = None
+) -> Query:
+    """Return a query of so many hours or days; 0: those of a poll."""
     unit, _, name = object_id.partition("/")
-    return {"event": name, "unit": unit, "length": _EVENT_LENGTHS[unit]}
+    length = length or _EVENT_LENGTHS[unit]
+    return _units({"event": name, "unit": unit}, length=length, ending_at=ending_at)
+
+
+def _event_history(one: ObjectConfig) -> History:
+    if one.labels["unit"] == "day":
+        return History(_event_query, parser=event_counts.history_of_days)
+    return History(
+        _event_query,
+        end_delay_seconds=_CLOCK_TOLERANCE_SECONDS,
+        is_hourly=True,
+        parser=event_counts.history_of_hours,
+    )
+
+
+def _segment_query(
+    object_id: str, *, length: int = _SEGMENT_DAYS, ending_at: str | None = None
+) -> Query:
+    return _units({"segment_id": object_id}, length=length, ending_at=ending_at)
 
 
 def _series_kind(name: str, path: str, **others: Any) -> Kind:
@@ -222,11 +264,15 @@ def _daily(
     metric: str, path: str, *, field: str = "", has_sums: bool = True, **others: Any
 ) -> Kind:
     """Return the kind of one daily count, whose field is the metric if not given."""
-    parser = partial(
-        workspace_totals.parse,
-        field=field or metric,
-        metric=metric,
-        has_sums=has_sums,
+    about: Mapping[str, Any] = {
+        "field": field or metric,
+        "metric": metric,
+        "has_sums": has_sums,
+    }
+    parser: SampleParser = partial(workspace_totals.parse, **about)
+    history = History(
+        lambda _, **units: _units({}, **units),
+        parser=partial(workspace_totals.history, **about),
     )
     return _series_kind(
         metric,
@@ -234,6 +280,7 @@ def _daily(
         query=lambda _, windows, **__: {"length": days_needed(windows)},
         days_per_request=days_needed,
         sample_parser=lambda _: parser,
+        history=lambda _: history,
         metric=metric,
         has_sums=has_sums,
         **others,
@@ -253,9 +300,7 @@ CAMPAIGN = Kind(
     ceiling_option="requests_per_minute",
     row_parser=lambda _: CampaignRowParser,
     query=_campaign_poll,
-    history_query=_campaign_query,
-    most_days=_CAMPAIGN_DAYS,
-    end_delay_seconds=None,
+    history=lambda _: History(_campaign_query),
     older_requests=lambda _: 0,
     days_per_request=days_needed,
     quiet_days=CampaignRowParser.quiet_days,
@@ -275,9 +320,11 @@ CANVAS = Kind(
     ceiling_option="shared_requests_per_minute",
     row_parser=lambda one: CanvasStepsRowParser if one.has_steps else CanvasRowParser,
     query=_canvas_poll,
-    history_query=_canvas_query,
-    most_days=older_days.DAYS_PER_REQUEST,
-    end_delay_seconds=_CLOCK_TOLERANCE_SECONDS,
+    history=lambda _: History(
+        _canvas_query,
+        most=older_days.DAYS_PER_REQUEST,
+        end_delay_seconds=_CLOCK_TOLERANCE_SECONDS,
+    ),
     older_requests=older_days.requests_needed,
     days_per_request=lambda _: older_days.DAYS_PER_REQUEST,
     quiet_days=CanvasRowParser.quiet_days,
@@ -307,8 +354,9 @@ SERIES = (
     _series_kind(
         "segment",
         paths.SEGMENT_DATA_SERIES,
-        query=lambda id_, **_: {"segment_id": id_, "length": _SEGMENT_DAYS},
+        query=lambda id_, **_: _segment_query(id_),
         sample_parser=lambda _: segment_sizes.parse,
+        history=lambda _: History(_segment_query, parser=segment_sizes.history),
         days_per_request=lambda _: _SEGMENT_DAYS,
         typical_samples=1,
     ),
@@ -317,6 +365,7 @@ SERIES = (
         paths.EVENT_DATA_SERIES,
         query=lambda id_, **_: _event_query(id_),
         sample_parser=_event_parser,
+        history=_event_history,
         days_per_request=lambda _: _EVENT_LENGTHS["day"],
         typical_samples=2,
     ),
@@ -341,7 +390,7 @@ SERIES = (
 )
 """Series of the workspace beside its messages, each with its own permission."""
 
-WITH_HISTORY = (CAMPAIGN, CANVAS)
-"""The kinds whose past days can be downloaded."""
+MESSAGING = (CAMPAIGN, CANVAS)
+"""The kinds of objects that send messages."""
 
-KINDS = (*WITH_HISTORY, *SERIES)
+KINDS = (*MESSAGING, *SERIES)

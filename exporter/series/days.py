@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
+
+from exporter.model.snapshot import Span
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _ZONE = re.compile(r" (?:UTC|GMT|([+-][0-9]{2}:?[0-9]{2}))$")
@@ -50,6 +52,12 @@ def instant_of(time: datetime) -> float | None:
         return time.timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def span_of_day(day: date, timezone: ZoneInfo) -> Span:
+    """Return when the day begins and ends there."""
+    next_day = day + timedelta(days=1)
+    return start_of_day(day, timezone), start_of_day(next_day, timezone)
 
 
 def start_of_day(day: date, timezone: ZoneInfo) -> float:

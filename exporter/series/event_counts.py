@@ -5,23 +5,27 @@ A row of the hour or day that is not over is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from exporter.model.json_values import is_number
-from exporter.model.snapshot import Sample, Snapshot
+from exporter.model.snapshot import PastSample, Sample, Snapshot, Span
 from exporter.series import samples
 from exporter.series.days import (
     instant_of,
     parse_date,
     parse_time,
+    span_of_day,
     start_of_day,
 )
-from exporter.series.parse import ParseOptions
+from exporter.series.parse import ParseOptions, complete_dates
 from exporter.series.rows import Row, items_of, usable_rows
 from exporter.series.workspace_totals import is_ignored
 
+_COUNT = "braze_event_count"
+_TIMESTAMP = "braze_event_timestamp_seconds"
 _HOUR = timedelta(hours=1)
 _HOUR_SECONDS = 3600.0
 _LATEST_SECONDS = 86400.0
@@ -52,6 +56,57 @@ def parse_days(document: object, options: ParseOptions) -> Snapshot:
     return _snapshot(past, [row for _, row in rows], options, skipped_rows)
 
 
+def history_of_hours(
+    rows: Sequence[object],
+    options: ParseOptions,
+    *,
+    first: date,
+    last: date,  # noqa: ARG001 - no sum depends on it
+) -> Iterator[PastSample]:
+    """Yield the counts of hours that are over, each over the hour after it."""
+    begin = start_of_day(first, options.timezone)
+    hours, _ = _hours(rows, options)
+    past = sorted(
+        (over_at, at, row)
+        for at, (over_at, row) in hours.items()
+        if at >= begin and over_at <= options.now and is_number(row.get("count"))
+    )
+    ends = [over_at for over_at, *_ in past[1:]]
+    return _history(
+        ((over_at, min(over_at + _HOUR_SECONDS, end)), at, row)
+        for (over_at, at, row), end in zip(past, [*ends, math.inf], strict=True)
+    )
+
+
+def history_of_days(
+    rows: Sequence[object], options: ParseOptions, *, first: date, last: date
+) -> Iterator[PastSample]:
+    """Yield the counts of complete days, each over the day after it."""
+    found = dict(usable_rows(rows, options.today)[0])
+    dates = complete_dates(found, options.today, first=first, last=last)
+    return _history(
+        (
+            span_of_day(day + timedelta(days=1), options.timezone),
+            start_of_day(day, options.timezone),
+            found[day],
+        )
+        for day in dates
+        if day in found
+    )
+
+
+def _history(past: Iterable[tuple[Span, float, Row]]) -> Iterator[PastSample]:
+    """Yield the series of (when it was served, start, row), which ascend."""
+    known = [
+        (span, at, count)
+        for span, at, row in past
+        if span[0] < span[1] and is_number(count := row.get("count"))
+    ]
+    if known:
+        yield PastSample(_COUNT, (), tuple((span, count) for span, _, count in known))
+        yield PastSample(_TIMESTAMP, (), tuple((span, at) for span, at, _ in known))
+
+
 def _start(row: tuple[float, Row]) -> float:
     return row[0]
 
@@ -66,8 +121,8 @@ def _snapshot(
     counts = ((at, row.get("count")) for at, row in past)
     units = [
         (
-            Sample("braze_event_count", (), count),
-            Sample("braze_event_timestamp_seconds", (), at),
+            Sample(_COUNT, (), count),
+            Sample(_TIMESTAMP, (), at),
         )
         for at, count in counts
         if is_number(count)

@@ -31,6 +31,7 @@ from exporter.model.snapshot import (
     Figures,
     ObjectHistory,
     Part,
+    PastSample,
     RecentDays,
     Snapshot,
 )
@@ -91,6 +92,12 @@ class ParseOptions(NamedTuple):
 
 SampleParser = Callable[[object, ParseOptions], Snapshot]
 """(document, options) → the samples; `MalformedSeries`: it is not such a document."""
+
+HistoryParser = Callable[..., Iterable[PastSample]]
+"""(rows, options, first=, last=) → the series of the past, as in `parse_history`.
+
+Of rows with the same time the last one is used.
+"""
 
 
 def parse(
@@ -213,11 +220,8 @@ def parse_history(
                 days[day] = parser.parse(row)
     if options.skip_unused:
         days = dict(without_unused(list(days.items())))
-    yesterday = options.today - timedelta(days=1)
-    last = min(yesterday, max([last, *days]))
-    shown_days = [(day, days[day]) for day in sorted(days, reverse=True)]
-    shown_days = [one for one in shown_days if first <= one[0] <= yesterday]
-    dates = tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
+    dates = complete_dates(days, options.today, first=first, last=last)
+    shown_days = [(day, days[day]) for day in reversed(dates) if day in days]
     windows = tuple(one for one in options.windows if one <= len(dates))
 
     fields: dict[PartKey, dict[str, dict[date, int | float]]] = defaultdict(dict)
@@ -254,6 +258,14 @@ def parse_history(
         series=admitted.series,
         dropped_series=admitted.dropped_series,
     )
+
+
+def complete_dates(
+    rows: Iterable[date], today: date, *, first: date, last: date
+) -> tuple[date, ...]:
+    """Return the dates from `first` on that are over and that the pages cover."""
+    last = min(today - timedelta(days=1), max([last, *rows]))
+    return tuple(first + timedelta(days=n) for n in range((last - first).days + 1))
 
 
 class _Admitted(NamedTuple):

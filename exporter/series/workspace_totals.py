@@ -5,17 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 
 from exporter.model.json_values import is_number
 from exporter.model.patterns import matcher
-from exporter.model.snapshot import Sample, Snapshot
+from exporter.model.snapshot import PastSample, Sample, Snapshot
 from exporter.series import samples
-from exporter.series.days import start_of_day
-from exporter.series.parse import ParseOptions
+from exporter.series.days import span_of_day, start_of_day
+from exporter.series.parse import ParseOptions, complete_dates
 from exporter.series.rows import Row, items_of, usable_rows
-from exporter.series.windows import exact_sum
+from exporter.series.windows import exact_sum, sums_by_day
+
+_DAY = timedelta(days=1)
 
 
 def parse(
@@ -41,6 +43,46 @@ def parse(
         ignored_values=ignored_values if is_selected else 0,
         skipped_rows=skipped_rows,
     )
+
+
+def history(
+    rows: Sequence[object],
+    options: ParseOptions,
+    *,
+    first: date,
+    last: date,
+    field: str,
+    metric: str,
+    has_sums: bool = True,
+) -> Iterator[PastSample]:
+    """Yield the counts of complete days, and sums, each over the day after it."""
+    if not matcher(options.metrics)(metric):
+        return
+    found = dict(usable_rows(rows, options.today)[0])
+    dates = complete_dates(found, options.today, first=first, last=last)
+    starts = {day: start_of_day(day, options.timezone) for day in dates if day in found}
+    counts = {day: value for day in starts if is_number(value := found[day].get(field))}
+    labels = (("metric", metric),)
+    name = "braze_workspace_last_complete_day"
+    yield from _past(name, labels, counts, options)
+    yield from _past(f"{name}_timestamp_seconds", labels, starts, options)
+    for window in options.windows if has_sums else ():
+        own = (*labels, ("window", f"{window}d"))
+        sums = dict(sums_by_day(counts, dates, window))
+        yield from _past("braze_workspace_trailing", own, sums, options)
+
+
+def _past(
+    family: str,
+    labels: tuple[tuple[str, str], ...],
+    values: Mapping[date, int | float],
+    options: ParseOptions,
+) -> Iterator[PastSample]:
+    """Yield a series with the values of days, unless there are none."""
+    if values:
+        spans = (span_of_day(day + _DAY, options.timezone) for day in values)
+        past = tuple(zip(spans, values.values(), strict=True))
+        yield PastSample(family, labels, past)
 
 
 def is_ignored(value: object) -> bool:

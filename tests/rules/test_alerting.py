@@ -2,13 +2,15 @@
 
 The demo has a bounce spike, a spam spike, a campaign without messages and a canvas
 without messages although users enter it: their alerts fire at every hour and on every
-weekday, and no other alert does.
+weekday, and no other alert does. An event that stopped and a segment that collapsed are
+compared with past weeks, which Prometheus has from a backfill.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from exporter.commands import demo
 from exporter.metrics import object_metrics
 from exporter.model.config import Selection
 from exporter.model.snapshot import Snapshot
@@ -27,29 +30,55 @@ from exporter.series import parse
 from exporter.series.campaign_rows import CampaignRowParser
 from exporter.series.canvas_rows import CanvasStepsRowParser
 from exporter.simulator import Incident, Simulator, SimulatorSettings
+from exporter.simulator.workspace_specs import (
+    COLLAPSED_SEGMENT,
+    FAILING_INTEGRATION,
+    STOPPED_EVENT,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.paths import ROOT
 from tests.rules.alert_rules import files, rules, scaled
-from tests.support.daemon_process import Process, get, until
+from tests.support.command_line import invoke
+from tests.support.daemon_process import Process, get, until, written
 from tests.support.programs import checked, serving
 from tests.support.prometheus import ask, prometheus
 from tests.support.scripted_peer import closed_port
 
 Program = Callable[[str], str]
 pytestmark = pytest.mark.slow
-IDENTITY = ("alertname", "campaign", "canvas", "step")
+IDENTITY = (
+    *("alertname", "campaign", "canvas", "step"),
+    *("event", "segment", "integration"),
+)
 """The labels of an alert that are compared."""
 CANVAS = "Abandoned checkout"
-EXPECTED = {
-    ("BrazeEmailBounceSpike", "Spring sale 🌷", "", ""),
-    ("BrazeEmailSpamSpike", "Win-back after 90 days", "", ""),
-    ("BrazeSendsStopped", "Abandoned basket", "", ""),
-    ("BrazeSendsStopped", "", CANVAS, ""),
-    ("BrazeCanvasStepSilent", "", CANVAS, "First reminder"),
-    ("BrazeCanvasStepSilent", "", CANVAS, "Second reminder"),
+
+
+def alert(name: str, **labels: str) -> tuple[str, ...]:
+    """Return the values of these labels."""
+    return identity({"alertname": name, **labels})
+
+
+def identity(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of `IDENTITY`."""
+    return tuple(labels.get(name, "") for name in IDENTITY)
+
+
+ON_MESSAGES = {
+    alert("BrazeEmailBounceSpike", campaign="Spring sale 🌷"),
+    alert("BrazeEmailSpamSpike", campaign="Win-back after 90 days"),
+    alert("BrazeSendsStopped", campaign="Abandoned basket"),
+    alert("BrazeSendsStopped", canvas=CANVAS),
+    alert("BrazeCanvasStepSilent", canvas=CANVAS, step="First reminder"),
+    alert("BrazeCanvasStepSilent", canvas=CANVAS, step="Second reminder"),
 }
-"""The values of these labels."""
+ON_SERIES = {
+    alert("BrazeEventStopped", event=STOPPED_EVENT),
+    alert("BrazeSegmentCollapsed", segment=COLLAPSED_SEGMENT),
+    alert("BrazeDataIngestionFailing", integration=FAILING_INTEGRATION),
+}
+EXPECTED = ON_MESSAGES | ON_SERIES
 FIRING = {(*expected, "firing") for expected in EXPECTED}
 BRIEFLY = "5s"
 """The value of `for` and `keep_firing_for` in the test."""
@@ -72,10 +101,16 @@ QUIET_HERE = {
         for name in ("campaign:braze_entries:sum", "campaign_step:braze_messages:sum")
         for weeks in ("1w", "2w")
     },
+    "integration:braze_usual_sync:seconds": "the test has no data of earlier syncs",
 }
 """Recording rules without a sample, and why."""
-ONLY_AT_MIDNIGHT = {"campaign:braze_messages:max_28d"}
-"""Recording rules of one moment a day, which the test may see or not."""
+AT_TIMES = {
+    "campaign:braze_messages:max_28d",
+    "campaign:braze_broadcast_due:timestamp",
+    *(f"campaign:braze_messages_{of}:sum" for of in ("of_today", "before_due")),
+    "campaign:braze_messages_since_due:sum",
+}
+"""Recording rules of moments of a day, which the test may see or not."""
 SETTLED_SCRAPES = 12
 """Evaluations after the last expected alert in which no other may appear."""
 
@@ -109,9 +144,22 @@ class Watch:
         return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
 
 
-def identity(labels: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of `IDENTITY`."""
-    return tuple(labels.get(name, "") for name in IDENTITY)
+def backfill(promtool: str, timezone: str, *, where: Path) -> None:
+    """Create blocks with a month of the demo's segments and events."""
+    output = str(where / "history.om")
+    flags = ("--output", output, "--days=29", "--step=1h")
+    with Simulator(SimulatorSettings(timezone=timezone)) as braze:
+        document = json.loads(demo.configuration(braze))
+        (workspace,) = document["workspaces"]
+        del workspace["campaigns"], workspace["discover"]
+        series = workspace["series"]
+        workspace["series"] = {name: series[name] for name in ("segments", "events")}
+        file = written(where / "backfill.yaml", document)
+        key = {"BRAZE_API_KEY": braze.api_key}
+        ended = invoke("backfill", "--config.file", file, *flags, environment=key)
+    assert ended.returncode == 0, ended.stderr
+    create = ("tsdb", "create-blocks-from", "openmetrics")
+    checked(promtool, *create, "--max-block-duration=1458h", output, where / "data")
 
 
 def configured(where: Path, *, exporter: str, alertmanager: str) -> str:
@@ -138,6 +186,8 @@ def settled(
 ) -> Iterator[Watch]:
     """Start all servers; wait until the expected alerts fire and others had time to."""
     where = tmp_path_factory.mktemp("alerting")
+    timezone = demo.early_afternoon(time.time())
+    backfill(program("promtool"), timezone, where=where)
     manager = f"127.0.0.1:{closed_port()}"
     alertmanager = (
         program("prometheus-alertmanager"),
@@ -147,13 +197,18 @@ def settled(
         "--cluster.listen-address=",
     )
     with (
-        Process("demo", "--web.listen-address=127.0.0.1:0") as demo,
+        Process(
+            *("demo", "--web.listen-address=127.0.0.1:0", f"--timezone={timezone}")
+        ) as started,
         serving(*alertmanager, ready=f"http://{manager}/-/ready"),
     ):
-        until(lambda: get(f"{demo.url}/-/ready")[0] == 200)
-        exporter = demo.url.removeprefix("http://")
+        until(lambda: get(f"{started.url}/-/ready")[0] == 200)
+        exporter = started.url.removeprefix("http://")
         document = configured(where, exporter=exporter, alertmanager=manager)
-        with prometheus(program("prometheus"), document, where=where) as url:
+        keep = "--storage.tsdb.retention.time=100y"
+        with prometheus(
+            program("prometheus"), document, where=where, flags=[keep]
+        ) as url:
             watch = Watch(prometheus=url, alertmanager=f"http://{manager}")
             until(lambda: watch.alerts() >= FIRING, what=str(FIRING))
             names = "|".join(alert for alert, *_ in EXPECTED)
@@ -191,7 +246,7 @@ def test_every_rule_is_healthy_and_records_something(settled: Watch) -> None:
 
     assert [rule for rule in settled.rules() if rule["health"] != "ok"] == []
     assert {name for name in QUIET_HERE if has_sample(name)} == set()
-    for name in recorded - set(QUIET_HERE) - ONLY_AT_MIDNIGHT:
+    for name in recorded - set(QUIET_HERE) - AT_TIMES:
         # A scrape that takes too long makes series stale for a moment.
         until(partial(has_sample, name), what=name)
 
@@ -350,7 +405,7 @@ def promtool_document(
             for label, value in zip(IDENTITY, expected, strict=True)
             if value
         )
-        for expected in EXPECTED
+        for expected in ON_MESSAGES
     ]
     case = {
         "expr": f"count by ({', '.join(IDENTITY)}) (ALERTS)",
@@ -372,7 +427,12 @@ def test_the_expected_alerts_are_of_the_objects_with_incidents() -> None:
     braze = Simulator(SimulatorSettings())
 
     objects = (*braze.campaigns, *braze.canvases)
-    assert {campaign or canvas for _, campaign, canvas, _ in EXPECTED} == {
+    assert {campaign or canvas for _, campaign, canvas, *_ in ON_MESSAGES} == {
         one.name for one in objects if one.incident
+    }
+    assert {one[4:] for one in ON_SERIES} == {
+        *((one.name, "", "") for one in braze.events if one.stopped_on),
+        *(("", one.name, "") for one in braze.segments if one.collapsed_on),
+        *(("", "", one.name) for one in braze.integrations if one.failing_since),
     }
     assert {one.incident for one in objects if one.incident} == set(Incident)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ import pytest
 from exporter.backfill import openmetrics
 from exporter.commands.backfill import step_advice
 from exporter.metrics.families import BY_KIND, CAMPAIGN
+from exporter.metrics.series_families import WITH_HISTORY
 from exporter.simulator import (
     ALL_PERMISSIONS,
     Campaign,
@@ -31,7 +33,7 @@ from exporter.simulator import (
 )
 
 from tests.dashboards import dashboard_json
-from tests.support import naive_canvas_oracle
+from tests.support import naive_canvas_oracle, naive_oracle
 from tests.support.command_line import invoke
 from tests.support.daemon_process import (
     PATIENCE_SECONDS,
@@ -41,6 +43,7 @@ from tests.support.daemon_process import (
     daemon,
     get,
     listed,
+    parsed,
     until,
     written,
 )
@@ -48,10 +51,12 @@ from tests.support.naive_oracle import first_instant
 from tests.support.prometheus import configuration as scraping
 from tests.support.prometheus import prometheus
 from tests.support.scripted_peer import closed_port
+from tests.system.test_workspace_series import every_series, shown, simulated
 from tests.unit.backfill.test_openmetrics import Series, read
 
 NEW_YORK = ZoneInfo("America/New_York")
 FAMILIES = {family.name for family in openmetrics.families_of(CAMPAIGN)}
+SERIES_FAMILIES = {family.name for family in WITH_HISTORY}
 BEGAN = "braze_campaign_last_complete_day_timestamp_seconds"
 UNKNOWN_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -194,6 +199,7 @@ def test_the_dashboards_show_the_history(
         backfill.configure(
             requests_per_minute=60_000,
             canvases=[one | {"steps": True} for one in listed(braze.canvases)],
+            series=every_series(braze),
         )
         ended = backfill.run("--days=34", "--step=1h")
     backfill.create_blocks(promtool)
@@ -409,6 +415,109 @@ def test_the_history_of_canvases_has_their_days_and_sums(
             }
 
 
+@pytest.fixture
+def shop() -> Iterator[Simulator]:
+    """Return a simulated Braze with the same figures whenever it is started."""
+    settings = SimulatorSettings(timezone=NEW_YORK.key, has_incidents=False)
+    with Simulator(settings) as simulator:
+        yield simulator
+
+
+def test_the_history_of_series_is_what_the_daemon_served(
+    tmp_path: Path, shop: Simulator
+) -> None:
+    """What was so far, planned or synced is left out, and the size of today."""
+    backfill = BackfillRun(tmp_path, shop)
+    some = every_series(shop, purchases=["revenue"])
+    backfill.configure(campaigns=[], series=some, windows=["1d", "2d"])
+
+    ended = backfill.run("--days=6", "--step=30m")
+
+    assert ended.returncode == 0, ended.stderr
+    written_ = backfill.series()
+    assert {name for name, _ in written_} == SERIES_FAMILIES
+    assert not [one for one in shop.requests if re.search("broadcast|cdi", one.path)]
+    half_hour = time.time() // 1800 * 1800
+    for hours in (5, 60):
+        at = half_hour - hours * 3600
+        found = {
+            (name, labels - {("job", "braze-exporter")}): dict(samples)[at]
+            for (name, labels), samples in written_.items()
+            if at in dict(samples)
+        }
+        expected = served(datetime.fromtimestamp(at, UTC), some)
+        if last_complete_day(at) == last_complete_day(time.time()):
+            expected = {
+                key: value
+                for key, value in expected.items()
+                if key[0] != "braze_segment_size"
+            }
+        assert found == expected
+    assert backfill.files() == {"history.om"}
+
+
+def served(at: datetime, some: dict[str, Any]) -> dict[Any, float]:
+    """Return the samples of complete days and hours that the daemon serves."""
+    with simulated(at, timezone=NEW_YORK.key, has_incidents=False) as (braze, world):
+        document = configuration(
+            braze, campaigns=[], timezone=NEW_YORK.key, series=some
+        )
+        world.apply(parsed({**document, "windows": ["1d", "2d"]}, key="key"))
+        world.run(until=at.timestamp() + 60)
+    samples = naive_oracle.parsed(shown(world))
+    return {key: value for key, value in samples.items() if key[0] in SERIES_FAMILIES}
+
+
+def test_pages_of_series_overlap_and_flags_select_them(
+    backfill: BackfillRun, braze: Simulator
+) -> None:
+    """By the text of the label series; the hours of 6 days are in two requests."""
+    backfill.configure(series=every_series(braze))
+    event, segment = braze.events[0].name, braze.segments[0]
+
+    ended = backfill.run(
+        *("--days=110", "--step=1d", "--series=dau", f"--series={segment.id}")
+    )
+    by_hour = backfill.run("--days=6", f"--series=event {event} *")
+    unknown = backfill.run("--series=broadcasts")
+
+    assert (ended.returncode, by_hour.returncode) == (0, 0)
+    asked = Counter((one.path, parameter(one.query, "unit")) for one in braze.requests)
+    assert asked == {
+        ("/kpi/dau/data_series", ""): 2,
+        ("/segments/data_series", ""): 2,
+        ("/events/data_series", "hour"): 2,
+        ("/events/data_series", "day"): 1,
+    }
+    assert unknown.returncode == 2
+    assert "--series 'broadcasts' matches no series id" in unknown.stderr
+
+
+def parameter(query: str, name: str) -> str:
+    return parse_qs(query).get(name, [""])[0]
+
+
+def test_a_missing_permission_leaves_out_one_series_alone(tmp_path: Path) -> None:
+    """And a segment without analytics tracking only itself."""
+    missing = "kpi.mau.data_series"
+    settings = SimulatorSettings(permissions=ALL_PERMISSIONS - {missing})
+    with Simulator(settings) as braze:
+        untracked = next(one for one in braze.segments if not one.is_tracked)
+        segments = [{"id": one.id, "name": one.name} for one in braze.segments]
+        backfill = BackfillRun(tmp_path, braze)
+        some = {"kpi": ["dau", "mau"], "segments": segments}
+        backfill.configure(campaigns=[], series=some)
+        ended = backfill.run("--days=3", "--step=1h")
+
+    assert ended.returncode == 1
+    assert f"needs the permission {missing}" in ended.stderr
+    name = f"series segment {untracked.name} ({untracked.id})"
+    assert f"workspace production, {name}: HTTP 400" in ended.stderr
+    assert f"2 of {len(segments) + 2} series are missing" in ended.stderr
+    found = {dict(labels).get("metric") for _, labels in backfill.series()}
+    assert found == {"dau", None}
+
+
 def test_a_missing_permission_leaves_out_canvases_alone(tmp_path: Path) -> None:
     """Campaigns are written; the exit code is 1, and the next run completes it."""
     missing = "canvas.data_series"
@@ -519,6 +628,8 @@ def test_flags_select_campaigns_labels_and_step(backfill: BackfillRun) -> None:
         ("--label=window=x", "--label window: the samples already have a label"),
         ("--campaign=zz*", "--campaign 'zz*' matches no campaign id and no name"),
         ("--canvas=zz*", "--canvas 'zz*' matches no canvas id and no name"),
+        ("--series=dau", "--series 'dau' matches no series id and no name"),
+        ("--label=unit=x", "--label unit: the samples already have a label"),
     ],
 )
 def test_invalid_flags_are_usage_errors(
@@ -541,7 +652,7 @@ def test_campaigns_configuration_and_key_are_required(backfill: BackfillRun) -> 
     assert [one.returncode for one in ended] == [2, 2, 2]
     assert "give --config.file FILE" in no_file.stderr
     assert "BRAZE_API_KEY" in no_key.stderr
-    missing = "no campaign or canvas is configured, and discovery selects none"
+    missing = "no campaign, canvas or series with a history is configured, and"
     assert missing in no_campaign.stderr
 
 

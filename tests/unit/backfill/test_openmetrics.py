@@ -68,7 +68,10 @@ def parsed(
 
 def line_endings(day: date) -> tuple[str, ...]:
     times = sampling.sample_times(
-        day, timezone=ZONE, step_seconds=STEP_SECONDS, until=float("inf")
+        sampling.shown_over(day, ZONE),
+        timezone=ZONE,
+        step_seconds=STEP_SECONDS,
+        until=float("inf"),
     )
     return tuple(f" {at}\n" for at in times)
 

@@ -9,11 +9,25 @@ from zoneinfo import ZoneInfo
 import pytest
 from exporter.backfill import sampling
 from exporter.backfill.sampling import HistoryRequest
-from exporter.polling.kinds import CAMPAIGN, CANVAS, WITH_HISTORY, Kind
+from exporter.model.config import ObjectConfig
+from exporter.polling.kinds import KINDS, History
+from exporter.series.days import span_of_day
 from hypothesis import given
 from hypothesis import strategies as st
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC).timestamp()
+
+
+def history_of(name: str, unit: str = "day") -> History:
+    (kind,) = (one for one in KINDS if one.name == name)
+    found = kind.history(ObjectConfig(f"{unit}/x", "x", 60.0, {"unit": unit}))
+    assert found is not None
+    return found
+
+
+OF_CAMPAIGN, OF_CANVAS = history_of("campaign"), history_of("canvas")
+OF_HOURS = history_of("event", "hour")
+DAILY = (OF_CAMPAIGN, OF_CANVAS, history_of("dau"), history_of("event"))
 ZONES = ("UTC", "America/New_York", "Asia/Kolkata", "Pacific/Kiritimati", "Etc/GMT+12")
 
 
@@ -22,37 +36,81 @@ def sample_times(
 ) -> list[int]:
     return list(
         sampling.sample_times(
-            day, timezone=ZoneInfo(zone), step_seconds=step, until=until
+            sampling.shown_over(day, ZoneInfo(zone)),
+            timezone=ZoneInfo(zone),
+            step_seconds=step,
+            until=until,
         )
     )
 
 
 def test_pages_end_98_days_apart() -> None:
     """The newest ends when it is requested, which may be days after the start."""
-    assert sampling.pages(365, now=NOON, kind=CAMPAIGN) == (
+    assert sampling.pages(365, now=NOON, history=OF_CAMPAIGN) == (
         HistoryRequest(None, 100),
         HistoryRequest("2026-06-05T12:00:00Z", 100),
         HistoryRequest("2026-02-27T12:00:00Z", 100),
         HistoryRequest("2025-11-21T12:00:00Z", 83),
     )
-    assert sampling.pages(10, now=NOON, kind=CAMPAIGN) == (HistoryRequest(None, 20),)
+    assert sampling.pages(10, now=NOON, history=OF_CAMPAIGN) == (
+        HistoryRequest(None, 20),
+    )
 
 
 def test_pages_of_a_canvas_end_12_days_apart() -> None:
     """The newest ends a minute ago, since Braze refuses a later end than now."""
-    assert sampling.pages(30, now=NOON, kind=CANVAS) == (
+    assert sampling.pages(30, now=NOON, history=OF_CANVAS) == (
         HistoryRequest("2026-09-01T11:59:00Z", 14),
         HistoryRequest("2026-08-20T11:59:00Z", 14),
         HistoryRequest("2026-08-08T11:59:00Z", 8),
     )
-    assert sampling.pages(3, now=NOON, kind=CANVAS) == (
+    assert sampling.pages(3, now=NOON, history=OF_CANVAS) == (
         HistoryRequest("2026-09-01T11:59:00Z", 5),
     )
-    assert len(sampling.pages(365, now=NOON, kind=CANVAS)) == 31
+    assert len(sampling.pages(365, now=NOON, history=OF_CANVAS)) == 31
+
+
+def test_pages_of_hours_end_whole_days_apart() -> None:
+    """A hundred hours each, of which the next page repeats four."""
+    assert sampling.pages(8, now=NOON, history=OF_HOURS) == (
+        HistoryRequest("2026-09-01T11:59:00Z", 100),
+        HistoryRequest("2026-08-28T11:59:00Z", 100),
+        HistoryRequest("2026-08-24T11:59:00Z", 28),
+    )
 
 
 @given(
-    kind=st.sampled_from(WITH_HISTORY),
+    days=st.integers(1, 60),
+    now=st.floats(1_600_000_000, 2_000_000_000),
+    zone=st.sampled_from(ZONES),
+    is_date_only=st.booleans(),
+)
+def test_pages_of_hours_contain_every_wanted_hour(
+    *, days: int, now: float, zone: str, is_date_only: bool
+) -> None:
+    """If Braze reads the date of an end only, those of its last day may be missing."""
+    local = ZoneInfo(zone)
+    contained = set()
+    for page in sampling.pages(days, now=now, history=OF_HOURS):
+        assert 1 <= page.length <= 100
+        assert page.ending_at is not None
+        end = datetime.fromisoformat(page.ending_at)
+        assert end.timestamp() <= now - 60
+        if is_date_only:
+            end = end.astimezone(local).replace(hour=0, minute=0, second=0)
+        last = int(end.timestamp() // 3600)
+        contained |= set(range(last - page.length + 1, last + 1))
+
+    today = sampling.today(now=now, timezone=local)
+    first = span_of_day(today - timedelta(days=days), local)[0]
+    until = now - 3660
+    if is_date_only:
+        until = span_of_day(sampling.today(now=now - 60, timezone=local), local)[0]
+    assert contained >= set(range(int(first // 3600) + 1, int(until // 3600)))
+
+
+@given(
+    history=st.sampled_from(DAILY),
     days=st.integers(1, 400),
     now=st.floats(1_600_000_000, 2_000_000_000),
     zone=st.sampled_from(ZONES),
@@ -62,7 +120,7 @@ def test_pages_of_a_canvas_end_12_days_apart() -> None:
 )
 def test_pages_contain_every_wanted_day(
     *,
-    kind: Kind,
+    history: History,
     days: int,
     now: float,
     zone: str,
@@ -79,20 +137,20 @@ def test_pages_contain_every_wanted_day(
     today = sampling.today(now=now, timezone=local)
     requested_at = now + delay_days * 86400
     contained = set()
-    for page in sampling.pages(days, now=now, kind=kind):
-        assert 1 <= page.length <= kind.most_days
+    for page in sampling.pages(days, now=now, history=history):
+        assert 1 <= page.length <= history.most
         last = sampling.today(now=requested_at, timezone=local)
         if page.ending_at is not None:
             end = datetime.fromisoformat(page.ending_at)
-            assert end.timestamp() <= now - (kind.end_delay_seconds or 0)
+            assert end.timestamp() <= now - (history.end_delay_seconds or 0)
             last = end.astimezone(UTC if is_read_in_utc else local).date()
             last -= timedelta(days=not is_inclusive)
         contained |= {last - timedelta(days=n) for n in range(page.length)}
 
-    sure = sampling.sure_until(local, now=now, kind=kind)
+    sure = sampling.sure_until(local, now=now, history=history)
     wanted = {today - timedelta(days=n) for n in range(1, days + 1)}
     assert contained >= {day for day in wanted if day <= sure}
-    assert sure in {today - timedelta(days=n) for n in (1, 1 + (kind is CANVAS))}
+    assert sure in {today - timedelta(days=n) for n in (1, 1 + (history is OF_CANVAS))}
 
 
 @pytest.mark.parametrize(
@@ -112,10 +170,10 @@ def test_yesterday_may_be_missing_where_the_date_is_ahead_of_utc(
     now, local = datetime(2026, 9, 1, hour, tzinfo=UTC).timestamp(), ZoneInfo(zone)
     today = sampling.today(now=now, timezone=local)
 
-    sure = sampling.sure_until(local, now=now, kind=CANVAS)
+    sure = sampling.sure_until(local, now=now, history=OF_CANVAS)
 
     assert sure == today - timedelta(days=age)
-    assert sampling.sure_until(local, now=now, kind=CAMPAIGN) == (
+    assert sampling.sure_until(local, now=now, history=OF_CAMPAIGN) == (
         today - timedelta(days=1)
     )
 

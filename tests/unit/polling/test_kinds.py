@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 from exporter.model.errors import KeyRefused, ObjectRefused
-from exporter.polling.kinds import CAMPAIGN, CANVAS, WITH_HISTORY, Kind
+from exporter.polling.kinds import CAMPAIGN, CANVAS, MESSAGING, Kind
 
 from tests.support.fake_clock import NOW
 from tests.support.object_keys import key
@@ -57,7 +57,7 @@ def paths(world: PollingWorld) -> set[str]:
 
 
 def other_than(kind: Kind) -> Kind:
-    (other,) = (one for one in WITH_HISTORY if one is not kind)
+    (other,) = (one for one in MESSAGING if one is not kind)
     return other
 
 
@@ -80,7 +80,7 @@ def test_a_campaign_and_a_canvas_with_one_id_are_two_objects() -> None:
     assert world.entry("a", kind=CANVAS).status.interval_seconds > 900
 
 
-@pytest.mark.parametrize("kind", WITH_HISTORY)
+@pytest.mark.parametrize("kind", MESSAGING)
 def test_a_missing_permission_pauses_one_kind(
     kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_missing_permission_pauses_one_kind(
     assert up(world, kind) == up(world, other) == {True}
 
 
-@pytest.mark.parametrize("kind", WITH_HISTORY)
+@pytest.mark.parametrize("kind", MESSAGING)
 def test_a_refused_key_pauses_both_kinds(
     kind: Kind, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_refused_key_pauses_both_kinds(
     respond(world, kind, WRONG_KEY)
     world.run(until=NOW + 1000)
     assert up(world, kind) == up(world, other) == {False}
-    for each in WITH_HISTORY:
+    for each in MESSAGING:
         assert world.metric(PAUSED[each], reason="unauthorized") == 1
     paused = [
         vars(one)["fields"]["kind"]
@@ -141,7 +141,7 @@ def test_a_refused_key_pauses_both_kinds(
     world.run(until=NOW + 16_000)
     assert paths(world) == {"campaign", "canvas"}
     assert up(world, kind) == up(world, other) == {True}
-    for each in WITH_HISTORY:
+    for each in MESSAGING:
         assert world.metric(PAUSED[each], reason="unauthorized") == 0
     assert caplog.messages.count("workspace.resumed") == 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from exporter.discovery import kinds as discovery_kinds
 from exporter.model.errors import FailureReason
-from exporter.polling.kinds import CAMPAIGN, CANVAS, SERIES, WITH_HISTORY
+from exporter.polling.kinds import CAMPAIGN, CANVAS, MESSAGING, SERIES
 from exporter.polling.pause import Pause
 from exporter.series.deliverability import Level, Rate
 from exporter.status import texts
@@ -211,8 +211,8 @@ def test_the_labels_of_a_series_are_in_its_name() -> None:
 def test_objects_of_one_kind_or_of_both() -> None:
     assert texts.objects(1, [CANVAS]) == "1 canvas"
     assert texts.objects(2, [CANVAS]) == "2 canvases"
-    assert texts.objects(1, WITH_HISTORY) == "1 campaign or canvas"
-    assert texts.objects(1200, WITH_HISTORY) == "1,200 campaigns and canvases"
+    assert texts.objects(1, MESSAGING) == "1 campaign or canvas"
+    assert texts.objects(1200, MESSAGING) == "1,200 campaigns and canvases"
 
 
 def test_the_kind_of_an_object_is_shown_if_there_are_two() -> None:
