@@ -77,7 +77,7 @@ def oldest(*leads: DashboardLink) -> Drawn:
         "Oldest figures",
         [Query(f"max({_INTERVALS})")],
         description="Time since the last successful poll in intervals of the campaign "
-        "or canvas, the largest: normally up to 1, also for idle ones with a long "
+        "or canvas, the largest: normally below 2, also for idle ones with a long "
         "interval. Figures are removed after `stale_after`, an hour by default.",
         unit="suffix: intervals",
         decimals=1,
@@ -155,7 +155,7 @@ def _oldest_first() -> Drawn:
         sort="Intervals",
         nothing=_UNPOLLED,
         description="Time since the last successful poll, first in intervals of the "
-        "campaign or canvas: normally up to 1, late from 3 on. Figures are served "
+        "campaign or canvas: normally below 2, late from 3 on. Figures are served "
         "until they are `stale_after` old, and for at least 3 intervals.",
     )
 
@@ -171,7 +171,7 @@ def _without_figures() -> Drawn:
                 mappings=_words(
                     (0, "no success, or too long ago"),
                     (1, "no day returned by Braze"),
-                    (_ALL_WELL, "none is without figures"),
+                    (_ALL_WELL, "all have figures"),
                 ),
                 width=215,
             )

@@ -46,7 +46,7 @@ def to_exporter() -> builders.DashboardLink:
 
 def to_deliverability() -> builders.DashboardLink:
     """Return a link from a number of all email to its campaigns and canvases."""
-    return _to("email-deliverability", "Campaigns and canvases, worst first")
+    return _to("email-deliverability", "Which campaigns and canvases")
 
 
 def _to(name: str, title: str) -> builders.DashboardLink:
