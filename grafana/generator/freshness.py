@@ -24,7 +24,7 @@ from grafana.generator.tables import Column
 _KEYS = ("kind", "name", "workspace")
 _OBJECT = ", ".join(OBJECT)
 _KINDS = "braze_(campaign|canvas)"
-_ALL_WELL, _NEVER, _REJECTED = -1, 10**9, 2 * 10**9
+_ALL_WELL, _NEVER, _FORBIDDEN, _REJECTED = -1, 10**9, 2 * 10**9, 3 * 10**9
 """Codes among ages in seconds, which are between them; the worst is the largest."""
 
 _UP = figures.up()
@@ -81,7 +81,7 @@ def oldest(*leads: DashboardLink) -> Drawn:
         "Oldest figures",
         [Query(f"max({_INTERVALS})")],
         description="Time since the last successful poll in intervals of the campaign "
-        "or canvas, the largest: normally up to 1, also for idle ones with a long "
+        "or canvas, the largest: normally below 2, also for idle ones with a long "
         "interval. Figures are removed after `stale_after`, an hour by default.",
         unit="suffix: intervals",
         decimals=1,
@@ -109,18 +109,20 @@ def _failing_by_reason() -> Drawn:
     folded = fold(select(f"{_KINDS}_failure_info", OF_CAMPAIGN))
     failing = f"max by ({', '.join(by)}) ({folded})"
     since = f"{failing} * on ({_OBJECT}) group_left () {_AGE}"
-    paused = telemetry.own("(workspace|canvases)_paused")
-    rejected = f"{_REJECTED} * max by (workspace, reason) ({paused}) > 0"
-    well = f"({_WELL} + {_ALL_WELL}) unless on (workspace) ({failing} or ({rejected}))"
+    rejected = _paused(_REJECTED, "unauthorized")
+    forbidden = _paused(_FORBIDDEN, "forbidden")
+    troubled = f"{failing} or ({rejected}) or ({forbidden})"
+    well = f"({_WELL} + {_ALL_WELL}) unless on (workspace) ({troubled})"
     return tables.table_of(
         "Failing, with the reason",
         [
             Column(
                 "Last success",
-                union(since, f"{_NEVER} * {failing}", rejected, well),
+                union(since, f"{_NEVER} * {failing}", rejected, forbidden, well),
                 unit="s",
                 mappings=panels.words(
                     (_REJECTED, "key rejected", palette.VERMILLION),
+                    (_FORBIDDEN, "not permitted", palette.VERMILLION),
                     (_NEVER, "never", palette.VERMILLION),
                     (_ALL_WELL, "no poll fails", palette.PLAIN),
                 ),
@@ -132,10 +134,17 @@ def _failing_by_reason() -> Drawn:
         nothing=_UNPOLLED,
         description="Campaigns and canvases whose last finished poll failed, and the "
         "time since the last success. A name links to its dashboard, a reason to its "
-        "cause and what to do. `key rejected`: Braze rejects the key of the workspace "
-        "or its permission for canvases, and the exporter sends only probes. A "
+        "cause and what to do. `key rejected`: Braze rejects the key of the workspace; "
+        "`not permitted`: the key lacks the permission for campaigns or canvases, or "
+        "its IP allowlist this machine. The exporter then sends only probes. A "
         "workspace without failures has one row with that text.",
     )
+
+
+def _paused(code: int, reason: str) -> str:
+    """Return the code for each workspace that Braze refuses for this reason."""
+    paused = telemetry.own("(workspace|canvases)_paused", f'reason="{reason}"')
+    return f"{code} * max by (workspace, reason) ({paused}) > 0"
 
 
 def _oldest_first() -> Drawn:
@@ -150,7 +159,7 @@ def _oldest_first() -> Drawn:
         sort="Intervals",
         nothing=_UNPOLLED,
         description="Time since the last successful poll, first in intervals of the "
-        "campaign or canvas: normally up to 1, late from 3 on. Figures are served "
+        "campaign or canvas: normally below 2, late from 3 on. Figures are served "
         "until they are `stale_after` old, and for at least 3 intervals.",
     )
 
@@ -166,7 +175,7 @@ def _without_figures() -> Drawn:
                 mappings=_words(
                     (0, "no success, or too long ago"),
                     (1, "no day returned by Braze"),
-                    (_ALL_WELL, "none is without figures"),
+                    (_ALL_WELL, "all have figures"),
                 ),
                 width=215,
             )
@@ -189,11 +198,11 @@ def _course() -> Drawn:
         [
             Query(late, "late"),
             Query(_FAILING, "failing"),
-            Query(f"max({paused})", "key rejected"),
+            Query(f"max({paused})", "key or permission refused"),
         ],
         description="Campaigns, canvases and series of the workspace whose last "
         "finished poll failed, and campaigns and canvases whose last success is "
-        f"{LATE.warning} or more intervals ago. Key rejected: "
-        "1 while Braze rejects a key or its permission for canvases.",
+        f"{LATE.warning} or more intervals ago. Key or permission refused: "
+        "1 while Braze rejects a key, or it lacks a permission.",
         unit="short",
     )

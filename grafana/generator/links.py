@@ -58,7 +58,7 @@ def of_workspace() -> dict[str, object]:
 
 def to_deliverability() -> builders.DashboardLink:
     """Return a link from a number of all email to its campaigns and canvases."""
-    return _to("email-deliverability", "Campaigns and canvases, worst first")
+    return _to("email-deliverability", "Which campaigns and canvases")
 
 
 def _to(name: str, title: str) -> builders.DashboardLink:

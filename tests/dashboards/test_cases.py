@@ -966,7 +966,7 @@ def test_shards_add_up_and_replicas_do_not(
 
 NODE = {"job": "node", "instance": "n"}
 BUILD = {"version": "1.0", "python": "3.13"}
-ALL_WELL, NEVER, REJECTED = -1, 10**9, 2 * 10**9
+ALL_WELL, NEVER, FORBIDDEN, REJECTED = -1, 10**9, 2 * 10**9, 3 * 10**9
 ALL_UP, ALL_DOWN = 0, -1
 
 
@@ -1052,6 +1052,51 @@ def test_a_rejected_key_is_the_first_row_of_failing_polls(unexpected: Check) -> 
         )
         == ""
     )
+
+
+def test_a_missing_permission_is_no_rejected_key(unexpected: Check) -> None:
+    """It has its own words, and is before the canvases that fail because of it."""
+    shown = {"workspace": "shop", "reason": "forbidden"}
+    canvas = {"workspace": "shop", "canvas": "Tour"}
+    success = "braze_canvas_last_success_timestamp_seconds"
+    series = [
+        Series("braze_exporter_canvases_paused", shown, 1),
+        Series("braze_canvas_up", canvas, 0),
+        Series("braze_canvas_failure_info", {**canvas, "reason": "forbidden"}, 1),
+        Series(success, canvas, 0),
+        Series("braze_campaign_up", {"workspace": "shop", "campaign": "Sale"}, 1),
+    ]
+
+    assert (
+        unexpected(
+            expression(EXPORTER, "Failing, with the reason"),
+            series,
+            ({**shown, "kind": "exporter"}, FORBIDDEN),
+            ({**shown, "kind": "canvas", "name": "Tour"}, 60),
+            at="1m",
+        )
+        == ""
+    )
+
+
+def test_the_words_of_refused_polls_name_the_key_or_the_permission() -> None:
+    [table] = (
+        one for one in panels(EXPORTER) if one["title"] == "Failing, with the reason"
+    )
+    [words] = (
+        value["value"][0]["options"]
+        for override in table["fieldConfig"]["overrides"]
+        for value in override["properties"]
+        if override["matcher"]["options"] == "Last success"
+        and value["id"] == "mappings"
+    )
+
+    assert {int(code): word["text"] for code, word in words.items()} == {
+        ALL_WELL: "no poll fails",
+        NEVER: "never",
+        FORBIDDEN: "not permitted",
+        REJECTED: "key rejected",
+    }
 
 
 def test_planned_requests_are_those_of_both_kinds(unexpected: Check) -> None:

@@ -777,8 +777,8 @@ def test_a_history_holds_every_complete_day(
     document = {"windows": ["7d"], "workspaces": [workspace]}
     file = written(tmp_path / "config.yaml", document)
     output = tmp_path / "history.om"
-    flags = ("--config.file", file, "--output", str(output))
-    flags = (*flags, "--days", "120", "--step", "1h")
+    files = ("--config.file", file, "--output", str(output))
+    flags = (*files, "--days", "120", "--step", "1h")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         # Up to four of the newest hours are left out, and with them maybe a day.
