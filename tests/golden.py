@@ -29,6 +29,7 @@ from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions, parse
 
 from tests.paths import FIXTURES
+from tests.support.bodies import body_of
 
 SERIES = FIXTURES / "series"
 CANVASES = FIXTURES / "canvases"
@@ -82,7 +83,7 @@ class GoldenFile(NamedTuple):
         options = OPTIONS._replace(row_parser=parser)
         older = NOTHING_OLDER
         for request, document in enumerate(self.documents()):
-            found = parse_part(document, options, older=older, request=request)
+            found = parse_part(body_of(document), options, older=older, request=request)
             older = found.older
         return render_values(CANVAS_LABELS, found.snapshot)
 

@@ -22,7 +22,7 @@ from exporter.braze.authorities import (
 from exporter.braze.deadline import Deadline
 from exporter.braze.proxies import ProxySettings
 from exporter.braze.proxy_password import ProxyPassword
-from exporter.braze.responses import BrazeResponse, RequestInfo
+from exporter.braze.responses import Body, BrazeResponse, RequestInfo
 from exporter.braze.transport import (
     FAULTS,
     BodyTooLarge,
@@ -55,7 +55,7 @@ class Fetcher(Protocol):
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Callable[[object], object] = ...,
+        parse: Callable[[Body], object] = ...,
         cached: Callable[[int], object | None] = ...,
         /,
     ) -> BrazeResponse:
@@ -106,7 +106,7 @@ class Client:
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Callable[[object], object] = lambda document: document,
+        parse: Callable[[Body], object] = Body.document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         """GET `path` below the endpoint; raises `FetchError` and nothing else.
@@ -261,7 +261,7 @@ class Client:
         self,
         request: RequestInfo,
         response: Response,
-        parse: Callable[[object], object],
+        parse: Callable[[Body], object],
         cached: Callable[[int], object | None],
         began_at: float,
     ) -> BrazeResponse:
@@ -288,7 +288,7 @@ class Client:
             with self._decoding, garbage_collector.paused():
                 try:
                     # Without a variable: the document is freed within the lock.
-                    document = parse(responses.decoded(request, headers, body))
+                    document = parse(Body(request, headers, body))
                 except FetchError as malformed:
                     malformed.seconds = seconds
                     raise

@@ -244,23 +244,41 @@ def message_of(body: bytes) -> str:
     return message if isinstance(message, str) else ""
 
 
-def decoded(request: RequestInfo, headers: Mapping[str, str], body: bytes) -> object:
-    """Return the document of a response with status 200, or raise `Unavailable`.
+class Body:
+    """The body of a response with status 200.
 
-    A document with a secret is rejected, since its strings become labels.
+    One with a secret is rejected by `Unavailable`, since its strings become labels.
     """
-    try:
-        if secret := request.secret_in(body):
-            message = f"the body contains {secret}"
-            raise ValueError(message)
-        return document_of(body)
-    except ValueError as exc:
-        raise Unavailable(
-            f"HTTP 200 from {request.endpoint} for {request.path}, but {exc}",
+
+    def __init__(
+        self, request: RequestInfo, headers: Mapping[str, str], content: bytes
+    ) -> None:
+        self._request = request
+        self._headers = headers
+        self.content = content
+        if secret := request.secret_in(content):
+            raise self._failure(f"the body contains {secret}")
+
+    def document(self) -> object:
+        """Decode it; `Unavailable`: it is not JSON."""
+        try:
+            return document_of(self.content)
+        except ValueError as exc:
+            raise self._failure(str(exc)) from exc
+
+    @staticmethod
+    def decode(content: bytes) -> object:
+        """Decode a part of it as `document_of` does."""
+        return document_of(content)
+
+    def _failure(self, fault: str) -> Unavailable:
+        request = self._request
+        return Unavailable(
+            f"HTTP 200 from {request.endpoint} for {request.path}, but {fault}",
             reason=FailureReason.MALFORMED,
             status=200,
-            rate_limit=rate_limit_of(headers),
-        ) from exc
+            rate_limit=rate_limit_of(self._headers),
+        )
 
 
 def refusal(

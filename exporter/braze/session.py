@@ -15,7 +15,7 @@ from typing import NamedTuple
 from exporter.braze import retries
 from exporter.braze.client import Fetcher
 from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.model.errors import FailureReason, FetchError, Throttled, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.clock import Clock
@@ -138,7 +138,7 @@ class Session:
     def fetch(
         self,
         request: ApiRequest,
-        parse: Callable[[object], object] = lambda document: document,
+        parse: Callable[[Body], object] = Body.document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> Result:
         """Send a request that was paid for, settle it, and return how it ended."""

@@ -10,11 +10,10 @@ import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from threading import Lock
 
 from exporter.braze.rate_limit_view import RateLimitView, rate_limit_view
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.braze.retries import probe_delay
 from exporter.braze.session import SHARED, ApiRequest, Session
 from exporter.discovery import requests, rules
@@ -230,8 +229,12 @@ class ObjectFinder:
         parameters = requests.parameters(self.kind, wanted, settings)
         fields = request_fields(self._workspace, path)
         request = ApiRequest(SHARED, path, parameters, fields)
+
         # Parsed where it is decoded: details contain the texts of all messages.
-        parse = partial(requests.parse, self.kind, wanted, now=self._clock.now)
+        def parse(body: Body) -> object:
+            document = body.document()
+            return requests.parse(self.kind, wanted, document, now=self._clock.now)
+
         result = session.fetch(request, parse)
         if self._is_stopped:
             return

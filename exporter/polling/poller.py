@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping
 
 from exporter.braze import retries
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.braze.session import ApiRequest
 from exporter.metrics.object_metrics import PollStatus
 from exporter.metrics.self_metrics import SelfMetrics
@@ -162,22 +162,22 @@ class Poller:
         def options() -> ParseOptions:
             return group.parse_options(poll.object_id, now=self._clock.wall())
 
-        def read(document: object) -> ParsedDocument | MalformedSeries:
+        def read(body: Body) -> ParsedDocument | MalformedSeries:
             entry = self._store.get(poll.key)
             fingerprint = entry.fingerprint if entry else None
             known = fingerprint.known if fingerprint else None
             previous = entry.last_read if entry else None
             try:
                 if join_pages := group.kind.join_pages:
-                    pages = join_pages(poll.page and poll.page.before, document)
-                    found = incremental.parse(pages, options())
+                    pages = join_pages(poll.page and poll.page.before, body.document())
+                    found = incremental.parse_samples(pages, options())
                     return found._replace(pages=pages)
                 if not group.older_requests:
                     return incremental.parse(
-                        document, options(), previous=previous, cached=known
+                        body, options(), previous=previous, cached=known
                     )
                 return incremental.parse_part(
-                    document,
+                    body,
                     options(),
                     older=entry.older if entry else NOTHING_OLDER,
                     request=poll.request,

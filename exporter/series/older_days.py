@@ -102,19 +102,21 @@ def merge(
         and (request or (day < today and day in older.requested))
     }
     found = set()
-    try:
-        for day, row in rows:
-            if day >= first and (not request or day <= _last_day(today, request)):
-                kept[day] = _packed(row, older.rows.get(day))
-                found.add(day)
-    except RecursionError:
-        message = "a day of data.stats is nested too deeply"
-        raise MalformedSeries(message) from None
+    for day, row in rows:
+        if day >= first and (not request or day <= _last_day(today, request)):
+            kept[day] = _packed(row, older.rows.get(day))
+            found.add(day)
     requested = {*older.requested, *sure, *found}
     return older._replace(
         rows=kept,
         requested=frozenset(day for day in requested if first <= day < today),
     )
+
+
+def replace_row(older: OlderDays, day: date, row: Row) -> OlderDays:
+    """Return the days with another row of one; `MalformedSeries`: as `merge`."""
+    packed = _packed(row, older.rows.get(day))
+    return older._replace(rows={**older.rows, day: packed})
 
 
 def _last_day(today: date, request: int) -> date:
@@ -129,12 +131,6 @@ def rows_of(older: OlderDays) -> list[tuple[date, Row]]:
     """Return the remembered rows newest first, the newest request's among them."""
     days = sorted(older.rows.items(), reverse=True)
     return [(day, _row_of(zlib.decompress(row.deflated))) for day, row in days]
-
-
-def digest_before(older: OlderDays, newest: date) -> int:
-    """Return 64 bits of all remembered rows before a day."""
-    digests = ((day, row.digest) for day, row in older.rows.items() if day < newest)
-    return hash(tuple(sorted(digests)))
 
 
 def windows_requested(
@@ -196,7 +192,11 @@ def _packed(row: Row, known: PackedRow | None) -> PackedRow:
     try:
         content = orjson.dumps(row)
     except TypeError:  # a text that is not Unicode
-        content = json.dumps(row).encode()
+        try:
+            content = json.dumps(row).encode()
+        except RecursionError:
+            message = "a day of data.stats is nested too deeply"
+            raise MalformedSeries(message) from None
     digest = hash(content)
     if known and known.digest == digest:
         return known

@@ -43,6 +43,7 @@ from exporter.series.rows import (
     DayStats,
     DocumentRows,
     PartKey,
+    Row,
     RowParser,
     usable_rows,
 )
@@ -112,10 +113,12 @@ def parse(
 
 def rows_of(document: object, options: ParseOptions) -> DocumentRows:
     """Return the rows of a document; `MalformedSeries`: it is not a data series."""
-    return DocumentRows(document, options.today, _parser(options))
+    parser = row_parser_of(options)
+    return DocumentRows(parser.days(document), options.today, parser)
 
 
-def _parser(options: ParseOptions) -> RowParser:
+def row_parser_of(options: ParseOptions) -> RowParser:
+    """Return a parser of the rows of one document."""
     assert options.row_parser  # noqa: S101 - for the reader of types
     return options.row_parser(channels=options.channels, metrics=options.metrics)
 
@@ -133,7 +136,7 @@ def snapshot_of(
     month = month_to_date.of_days(
         days, today=options.today, timezone=options.timezone, channels=options.contract
     )
-    is_quiet, is_active = activity(rows, options)
+    is_quiet, is_active = activity(rows.rows, rows.parser, options)
 
     costed = [stats for _, stats in [*shown_days, *trailing]]
     if options.revisions and past:
@@ -212,7 +215,7 @@ def parse_history(
     newest row gives, even if it is of today.
     """
     days: dict[date, DayStats] = {}
-    parser = _parser(options)
+    parser = row_parser_of(options)
     for document in pages:
         parser.entries = 0  # the limit is that of one document
         for day, row in usable_rows(parser.days(document), options.today)[0]:
@@ -348,15 +351,16 @@ def past_day(figures: Figures) -> recent_days.PastDay:
     return recent_days.PastDay(sent, found.level)
 
 
-def activity(rows: DocumentRows, options: ParseOptions) -> tuple[bool, bool]:
+def activity(
+    rows: Iterable[tuple[date, Row]], parser: RowParser, options: ParseOptions
+) -> tuple[bool, bool]:
     """Return whether the quiet days were quiet, and whether the last two were not.
 
     Without a window that is long enough, no weeks are quiet in any response.
     Fields that are not selected count too: a campaign that sends is not idle, even if
     only its bounces are exposed.
     """
-    parser = rows.parser
-    ages = [((options.today - day).days, row) for day, row in rows.rows]
+    ages = [((options.today - day).days, row) for day, row in rows]
     recent = [(age, row) for age, row in ages if age <= parser.quiet_days]
     active = [age for age, row in recent if parser.has_count(row)]
     complete = sum(age >= 1 for age, _ in recent)

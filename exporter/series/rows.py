@@ -131,9 +131,8 @@ class RowParser(ABC):
 class DocumentRows:
     """The usable rows of a document; each is parsed once, when it is needed."""
 
-    def __init__(self, document: object, today: date, parser: RowParser) -> None:
-        """MalformedSeries: it is not a data series."""
-        self.rows, self.skipped_rows = usable_rows(parser.days(document), today)
+    def __init__(self, rows: Iterable[object], today: date, parser: RowParser) -> None:
+        self.rows, self.skipped_rows = usable_rows(rows, today)
         """Newest first, one per date; and how many were left out."""
         self.parser = parser
         self._days: list[tuple[date, DayStats]] = []

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from exporter.braze.proxies import ProxySettings
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.metrics.self_metrics import SelfMetrics
 from exporter.metrics.store import Entry, ObjectKey, Store
 from exporter.model.config import Config, ObjectConfig
@@ -27,6 +27,7 @@ from exporter.polling.scheduler import Scheduler
 from exporter.polling.workspaces import Workspaces
 from exporter.series.kept import Kept
 
+from tests.support.bodies import body_of
 from tests.support.daemon_process import parsed
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.object_keys import key
@@ -110,7 +111,7 @@ class FakeBraze:
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Callable[[object], object] = lambda document: document,
+        parse: Callable[[Body], object] = Body.document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         assert path in {"/campaigns/data_series", "/canvas/data_series"}
@@ -123,7 +124,7 @@ class FakeBraze:
         digest = hash(repr(response))
         found = cached(digest)
         if found is None:
-            found = parse(response)
+            found = parse(body_of(response))
             self.documents_parsed += 1
         during()
         return BrazeResponse(found, status=200, rate_limit=self.headers, digest=digest)

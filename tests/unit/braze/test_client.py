@@ -107,11 +107,11 @@ def test_a_document_is_parsed_unless_it_is_cached() -> None:
         return "cached" if digests.count(digest) > 1 else None
 
     found = []
-    for body in (b"[1]", b"[1]", b"[2]"):
-        with connected(answer(body)) as (_, client):
-            found.append(client.fetch(PATH, {}, repr, cached))
+    for content in (b"[1]", b"[1]", b"[2]"):
+        with connected(answer(content)) as (_, client):
+            found.append(client.fetch(PATH, {}, lambda body: body.content, cached))
 
-    assert [each.document for each in found] == ["[1]", "cached", "[2]"]
+    assert [each.document for each in found] == [b"[1]", "cached", b"[2]"]
     assert [each.digest for each in found] == digests
     assert found[1].status == 200
     assert found[1].rate_limit == found[0].rate_limit

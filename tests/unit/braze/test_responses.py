@@ -8,9 +8,8 @@ from contextlib import suppress
 
 import pytest
 from exporter.braze.responses import (
-    RequestInfo,
+    Body,
     answered_at_of,
-    decoded,
     document_of,
     message_of,
     next_cursor_of,
@@ -19,21 +18,14 @@ from exporter.braze.responses import (
     retry_after_seconds_of,
 )
 from exporter.model import errors
-from exporter.model.config import KeySource
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.bodies import REQUEST
 from tests.support.braze_client import KEY, NOW
-
-REQUEST = RequestInfo(
-    endpoint="https://rest.iad-01.braze.com",
-    path="campaigns/data_series",
-    key_source=KeySource(env="BRAZE_API_KEY"),
-    key=Secret(KEY),
-)
 
 
 def refused(
@@ -154,7 +146,7 @@ def test_no_header_text_raises(text: str) -> None:
 def test_a_body_that_is_not_json_is_malformed(body: bytes, text: str) -> None:
     """The failure has the mistake and the rate limit, and no reference to the body."""
     with pytest.raises(errors.Unavailable, match=text) as caught:
-        decoded(REQUEST, {"X-RateLimit-Remaining": "7"}, body)
+        Body(REQUEST, {"X-RateLimit-Remaining": "7"}, body).document()
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert caught.value.status == 200
@@ -179,7 +171,7 @@ def test_a_body_that_is_not_json_is_malformed(body: bytes, text: str) -> None:
 def test_a_body_that_contains_the_key_is_malformed(written: str, body: str) -> None:
     """Its strings would become labels; JSON may escape the key."""
     with pytest.raises(errors.Unavailable, match="contains the API key") as caught:
-        decoded(REQUEST, {}, body.format(written).encode())
+        Body(REQUEST, {}, body.format(written).encode())
 
     assert caught.value.reason is FailureReason.MALFORMED
     assert KEY not in str(caught.value).lower()
@@ -251,7 +243,7 @@ def test_both_decoders_return_the_document(document: object, is_ascii: bool) -> 
 @given(st.binary())
 def test_no_body_raises_anything_else(body: bytes) -> None:
     with suppress(errors.Unavailable):
-        decoded(REQUEST, {}, body)
+        Body(REQUEST, {}, body).document()
 
 
 @pytest.mark.parametrize(

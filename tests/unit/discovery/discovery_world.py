@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.braze.session import Session
 from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.documents import FULL_PAGE
@@ -17,6 +17,7 @@ from exporter.model.errors import FetchError, KeyRefused, Unavailable
 from exporter.model.rate_limit_headers import RateLimitHeaders
 
 from tests.support import polling_world
+from tests.support.bodies import body_of
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import FakeBraze, config, failure
 from tests.support.queue_world import session_of
@@ -59,7 +60,7 @@ class FakeListApi(FakeBraze):
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Callable[[object], object] = lambda document: document,
+        parse: Callable[[Body], object] = Body.document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         del cached
@@ -77,7 +78,7 @@ class FakeListApi(FakeBraze):
         if is_list:
             start = int(params["page"]) * FULL_PAGE
             document = {kind.plural: self.objects[start : start + FULL_PAGE]}
-        return BrazeResponse(parse(document), 200, self.headers)
+        return BrazeResponse(parse(body_of(document)), 200, self.headers)
 
     def new_requests(self) -> list[str]:
         """Return what was requested since the previous call."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.model.config import Config
 from exporter.model.errors import FetchError, KeyRefused, ObjectRefused, Unavailable
 from exporter.polling.kinds import KINDS, SERIES, Kind
@@ -20,6 +20,7 @@ from exporter.polling.sharding import Shard, divide_ceilings
 from exporter.series.kept import Kept
 from exporter.storage.sqlite_state import SqliteState
 
+from tests.support.bodies import body_of
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.object_keys import key
 from tests.support.polling_world import (
@@ -115,7 +116,7 @@ class SeriesBraze(FakeBraze):
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Any = lambda document: document,
+        parse: Any = Body.document,
         cached: Any = lambda _: None,
     ) -> BrazeResponse:
         name = path.strip("/")
@@ -132,7 +133,7 @@ class SeriesBraze(FakeBraze):
         if isinstance(response, FetchError):
             raise response
         digest = hash(repr(response))
-        document = cached(digest) or parse(response)
+        document = cached(digest) or parse(body_of(response))
         return BrazeResponse(
             document, 200, self.headers, digest=digest, next_cursor=cursor
         )

@@ -11,13 +11,14 @@ from random import Random
 from typing import Any
 
 import pytest
-from exporter.braze.responses import BrazeResponse, rate_limit_of
+from exporter.braze.responses import Body, BrazeResponse, rate_limit_of
 from exporter.commands import check
 from exporter.discovery.finder import ObjectFinder
 from exporter.discovery.kinds import CAMPAIGN, CANVAS, ListedKind
 from exporter.simulator.rate_limit import RateLimitWindow
 from exporter.simulator.settings import RateLimit
 
+from tests.support.bodies import body_of
 from tests.support.daemon_process import written
 from tests.support.fake_clock import NOW, FakeClock
 from tests.support.polling_world import PollingWorld, config, workspace
@@ -52,20 +53,20 @@ class SharedBucket:
         self,
         path: str,
         params: Mapping[str, str | int],
-        parse: Callable[[object], object] = lambda document: document,
+        parse: Callable[[Body], object] = Body.document,
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> BrazeResponse:
         del cached
         if path == "/campaigns/data_series":
             self.campaign_polls += 1
-            return BrazeResponse(parse({"data": []}), 200, rate_limit_of({}))
+            return BrazeResponse(parse(body_of({"data": []})), 200, rate_limit_of({}))
         is_allowed, headers = self.window.spend(self.clock.wall())
         assert is_allowed
         self.requests.append((self.clock.time, path))
         remaining = int(headers["X-RateLimit-Remaining"])
         self.left_to_others.append(remaining + self.spent_by_others)
         self.spent_by_others = 0
-        document = parse(self._document(path, params))
+        document = parse(body_of(self._document(path, params)))
         return BrazeResponse(document, 200, rate_limit_of(headers))
 
     def _document(self, path: str, params: Mapping[str, str | int]) -> object:

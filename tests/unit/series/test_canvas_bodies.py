@@ -11,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from exporter.braze.responses import document_of
+from exporter.braze.responses import Body
 from exporter.metrics.object_metrics import page, render_values
-from exporter.model.errors import MalformedSeries
+from exporter.model.errors import MalformedSeries, Unavailable
 from exporter.model.snapshot import Part, Snapshot
 from exporter.series import incremental, older_days, snapshot_json
 from exporter.series.incremental import ParsedDocument
@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support import naive_oracle
+from tests.support.bodies import REQUEST
 from tests.unit.series.test_canvas_rows import OPTIONS, SUBJECT, TODAY
 
 TODAY_TEXT = str(TODAY)
@@ -34,12 +35,10 @@ def parsed(
 ) -> ParsedDocument | str:
     """Return what a response gives, or why the poll is malformed."""
     try:
-        document = document_of(body)
-    except ValueError as error:
-        return str(error)
-    try:
-        return incremental.parse_part(document, WINDOWS, older=older, request=request)
-    except MalformedSeries as error:
+        return incremental.parse_part(
+            Body(REQUEST, {}, body), WINDOWS, older=older, request=request
+        )
+    except (Unavailable, MalformedSeries) as error:
         return str(error)
 
 

@@ -12,13 +12,14 @@ from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.snapshot import Snapshot
 from exporter.series.canvas_rows import CanvasRowParser, CanvasStepsRowParser
-from exporter.series.incremental import parse_part
+from exporter.series.incremental import ParsedDocument, parse_part
 from exporter.series.older_days import NOTHING_OLDER
 from exporter.series.parse import ParseOptions, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support import data_series, naive_canvas_oracle, naive_oracle
+from tests.support.bodies import body_of
 
 TODAY = date(2026, 11, 29)
 CONTRACT = ("sms", "email")
@@ -177,7 +178,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
         )
 
         previous = parse_part(
-            response,
+            body_of(response),
             options,
             older=previous.older if previous else NOTHING_OLDER,
             request=request,
@@ -363,9 +364,11 @@ def test_a_field_in_use_on_a_remembered_day_is_exposed() -> None:
     }
     options = OPTIONS._replace(windows=(28,), skip_unused=True)
 
-    newest = parse_part(document(quiet), options, older=NOTHING_OLDER, request=0)
+    newest = parse_part(
+        body_of(document(quiet)), options, older=NOTHING_OLDER, request=0
+    )
     found = parse_part(
-        document(bounced),
+        body_of(document(bounced)),
         options,
         older=newest.older,
         request=1,
@@ -392,3 +395,65 @@ def test_a_field_in_use_on_a_remembered_day_is_exposed() -> None:
         "braze_canvas_variant_daily": {"entries", "conversions1"},
         "braze_canvas_step_daily": {"sent", "bounces"},
     }
+
+
+def day_of(age: int, *, sent: int) -> dict[str, Any]:
+    return {
+        "time": str(TODAY - timedelta(days=age)),
+        "total_stats": {"entries": sent},
+        "step_stats": {"s": step(email=[{"sent": sent}])},
+    }
+
+
+def newest_response(*, sent_today: int) -> dict[str, Any]:
+    past = (day_of(age, sent=10) for age in range(13, 0, -1))
+    return document(*past, day_of(0, sent=sent_today))
+
+
+def test_new_numbers_of_today_reuse_the_snapshot() -> None:
+    """They are remembered: an older response does not bring back those before."""
+
+    def parsed(document: Any, before: ParsedDocument | None, request: int = 0) -> Any:
+        return parse_part(
+            body_of(document),
+            OPTIONS._replace(windows=(7, 20)),
+            older=before.older if before else NOTHING_OLDER,
+            request=request,
+            previous=before.snapshot if before else None,
+            cached=before.cached if before else None,
+        )
+
+    first = parsed(newest_response(sent_today=1), None)
+    second = parsed(newest_response(sent_today=2), first)
+    older = document(*(day_of(age, sent=10) for age in range(26, 12, -1)))
+    third = parsed(older, second, request=1)
+    same = parsed(older, third, request=1)
+    fourth = parsed(newest_response(sent_today=3), same)
+
+    found = (first, second, third, same, fourth)
+    assert [one.is_reused for one in found] == [False, True, False, True, True]
+    assert same.snapshot == third.snapshot
+    for one, sent in ((first, 1), (second, 2), (third, 2), (fourth, 3)):
+        assert values(one.snapshot, "daily") == {("email", "sent"): sent}
+    for one in (third, fourth):
+        trailing = values(one.snapshot, "trailing")
+        assert trailing == {("email", "sent", "20d"): 200, ("email", "sent", "7d"): 70}
+
+
+def test_a_snapshot_is_not_reused_while_no_day_is_remembered() -> None:
+    """As after a change of the account: a sum over its days needs all of them."""
+    first = parse_part(
+        body_of(newest_response(sent_today=1)), OPTIONS, older=NOTHING_OLDER, request=0
+    )
+
+    found = parse_part(
+        body_of(newest_response(sent_today=2)),
+        OPTIONS,
+        older=NOTHING_OLDER,
+        request=0,
+        previous=first.snapshot,
+        cached=first.cached,
+    )
+
+    assert not found.is_reused
+    assert len(found.older.rows) == 14

@@ -2,13 +2,16 @@
 
 import copy
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from exporter.braze.responses import document_of
+from exporter.braze.responses import Body, document_of
 from exporter.metrics.object_metrics import ObjectLabels, render_values, renew_latest
 from exporter.model.config import Selection
+from exporter.model.errors import MalformedSeries, Unavailable
 from exporter.model.snapshot import Snapshot
 from exporter.series import incremental, snapshot_json
 from exporter.series.incremental import ParsedDocument
@@ -18,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests import golden
 from tests.support import data_series
+from tests.support.bodies import REQUEST, body_of
 from tests.support.data_series import NUMBERS
 
 TODAY = golden.OPTIONS.today
@@ -55,7 +59,7 @@ def parse_next(
     document: object, previous: ParsedDocument, options: ParseOptions = OPTIONS
 ) -> ParsedDocument:
     return incremental.parse(
-        document, options, previous=previous.snapshot, cached=previous.cached
+        body_of(document), options, previous=previous.snapshot, cached=previous.cached
     )
 
 
@@ -71,9 +75,10 @@ def test_new_numbers_of_today_reuse_the_snapshot(
     *, today_at: int, revisions: bool
 ) -> None:
     options = OPTIONS._replace(revisions=revisions)
-    first = incremental.parse(days(sent_today=5), options)
-    *rows, today = days(sent_today=6)["data"]
-    after = document(*rows[:today_at], today, *rows[today_at:])
+    *rows, today = days(sent_today=5)["data"]
+    before = document(*rows[:today_at], today, *rows[today_at:])
+    after = document(*rows[:today_at], row(0, sent=6), *rows[today_at:])
+    first = incremental.parse(body_of(before), options)
 
     found = parse_next(after, first, options)
 
@@ -111,7 +116,7 @@ EMAIL = row(0)["messages"]["email"]
     ],
 )
 def test_other_days_give_what_a_whole_parse_gives(after: dict[str, Any]) -> None:
-    first = incremental.parse(days(), OPTIONS)
+    first = incremental.parse(body_of(days()), OPTIONS)
 
     assert parse_next(after, first).snapshot == whole(after, first)
 
@@ -135,7 +140,7 @@ def test_another_change_of_today_gives_what_a_whole_parse_gives(
     path: str, value: object
 ) -> None:
     after = today_with(path, value)
-    first = incremental.parse(days(), OPTIONS)
+    first = incremental.parse(body_of(days()), OPTIONS)
 
     assert parse_next(after, first).snapshot == whole(after, first)
 
@@ -154,7 +159,7 @@ def test_another_change_of_today_gives_what_a_whole_parse_gives(
 )
 def test_other_options_parse_the_whole_document(changes: dict[str, Any]) -> None:
     options = OPTIONS._replace(**changes)
-    first = incremental.parse(days(), OPTIONS)
+    first = incremental.parse(body_of(days()), OPTIONS)
 
     found = parse_next(days(sent_today=6), first, options)
 
@@ -162,10 +167,43 @@ def test_other_options_parse_the_whole_document(changes: dict[str, Any]) -> None
     assert found.snapshot == whole(days(sent_today=6), first, options)
 
 
-def test_a_text_that_is_not_unicode_prevents_reuse() -> None:
-    after = days()
-    after["data"][3]["messages"]["\ud800"] = []
-    first = incremental.parse(after, OPTIONS)
+@pytest.mark.parametrize("text", ["\ud800", "Grün {} \U0001f600"])
+def test_texts_of_any_characters_are_reused(text: str) -> None:
+    before, after = days(), days(sent_today=6)
+    for one in (before, after):
+        one["data"][3]["messages"][text] = []
+        one["data"][-1]["messages"]["email"][0]["variation_name"] = text
+        one["more"] = text
+    is_ascii = not text.isprintable()
+    first = incremental.parse(body_of(before, is_ascii=is_ascii), OPTIONS)
+
+    found = incremental.parse(
+        body_of(after, is_ascii=is_ascii),
+        OPTIONS,
+        previous=first.snapshot,
+        cached=first.cached,
+    )
+
+    assert found.is_reused
+    assert found.snapshot == whole(after, first)
+
+
+def with_another_date(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "until": str(TODAY)}
+
+
+def with_the_date_last(document: dict[str, Any]) -> dict[str, Any]:
+    *rows, today = document["data"]
+    time, *others = today.items()
+    return {**document, "data": [*rows, dict([*others, time])]}
+
+
+@pytest.mark.parametrize("written", [with_another_date, with_the_date_last])
+def test_a_row_that_its_date_does_not_find_is_parsed_with_all_others(
+    written: Callable[[dict[str, Any]], dict[str, Any]],
+) -> None:
+    first = incremental.parse(body_of(written(days())), OPTIONS)
+    after = written(days(sent_today=6))
 
     found = parse_next(after, first)
 
@@ -173,10 +211,41 @@ def test_a_text_that_is_not_unicode_prevents_reuse() -> None:
     assert found.snapshot == whole(after, first)
 
 
+@pytest.mark.parametrize(
+    "instead", [b"7", b'"{}"', b"{}, {}", b"{]", b"{\xff}", b"", b"\xef\xbb\xbf{}"]
+)
+def test_what_is_no_object_in_the_place_of_today_is_not_reused(instead: bytes) -> None:
+    body = body_of(days())
+    first = incremental.parse(body, OPTIONS)
+    start = body.content.rindex(b'{"time"')
+    content = body.content[:start] + instead + b"]}"
+
+    with suppress(MalformedSeries, Unavailable):
+        found = incremental.parse(
+            Body(REQUEST, {}, content),
+            OPTIONS,
+            previous=first.snapshot,
+            cached=first.cached,
+        )
+        assert not found.is_reused
+
+
+def test_any_change_around_today_is_found() -> None:
+    body = body_of(days())
+    first = incremental.parse(body, OPTIONS)
+    known, start = first.cached, body.content.rindex(b'{"time"')
+    other = body.content[:start].replace(b"success", b"failure") + body.content[start:]
+
+    with pytest.raises(MalformedSeries, match="message is"):
+        incremental.parse(
+            Body(REQUEST, {}, other), OPTIONS, previous=first.snapshot, cached=known
+        )
+
+
 def test_a_reused_snapshot_keeps_the_first_reading() -> None:
     restated = document(*days()["data"][:-2], row(1, sent=8), row(0))
     later = document(*days()["data"][:-2], row(1, sent=8), row(0, sent=6))
-    first = incremental.parse(days(), OPTIONS)
+    first = incremental.parse(body_of(days()), OPTIONS)
 
     found = parse_next(later, parse_next(restated, first))
 
@@ -197,7 +266,7 @@ def with_zeros(*, today: int) -> dict[str, Any]:
 
 def test_a_first_number_of_today_makes_an_unused_field_appear_everywhere() -> None:
     options = OPTIONS._replace(skip_unused=True)
-    first = incremental.parse(with_zeros(today=0), options)
+    first = incremental.parse(body_of(with_zeros(today=0)), options)
     still = parse_next(with_zeros(today=0), first, options)
     found = parse_next(with_zeros(today=3), still, options)
     again = parse_next(with_zeros(today=0), found, options)
@@ -233,7 +302,7 @@ def test_a_field_in_use_reuses_the_snapshot_without_those_that_are_not() -> None
         found["data"][-1]["messages"]["email"][0]["sent"] = sent
         return found
 
-    first = incremental.parse(of_today(5), options)
+    first = incremental.parse(body_of(of_today(5)), options)
     found = parse_next(of_today(6), first, options)
 
     assert found.is_reused
@@ -246,11 +315,11 @@ def test_a_number_added_to_a_first_reading_of_0_has_a_revision() -> None:
     before, after = with_zeros(today=0), with_zeros(today=0)
     after["data"][-2] |= {"conversions1": 4}
 
-    first = incremental.parse(before, options)
+    first = incremental.parse(body_of(before), options)
     kept = snapshot_json.parse(
         json.loads(json.dumps(snapshot_json.dump(first.snapshot)))
     )
-    found = incremental.parse(after, options, previous=kept)
+    found = incremental.parse(body_of(after), options, previous=kept)
 
     revisions = [stats for _, stats in found.snapshot.revision]
     assert [stats["conversions1"] for stats in revisions if len(stats) > 1] == [4]
@@ -293,7 +362,7 @@ def test_any_two_documents_give_what_a_whole_parse_gives(
         skip_unused=skip_unused,
         contract=("email", "sms"),
     )
-    first = incremental.parse(before, options)
+    first = incremental.parse(body_of(before), options)
 
     second = parse_next(after, first, options)
 
