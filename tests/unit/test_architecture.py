@@ -36,7 +36,7 @@ OWNERS = {
     "bcrypt": "web.basic_auth",
     "h11": "web.connection web.messages",
     "isal": "metrics.gzip_member",
-    "orjson": "braze.responses series.incremental series.older_days",
+    "orjson": "braze.responses series.older_days",
     "sqlite3": "storage.sqlite_state storage.table_reader",
     "jinja2": "status.page",
     "markupsafe": "status.page",
