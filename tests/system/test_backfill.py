@@ -415,10 +415,19 @@ def test_the_history_of_canvases_has_their_days_and_sums(
             }
 
 
+STEADY: dict[str, Any] = {
+    "timezone": NEW_YORK.key,
+    "has_incidents": False,
+    # Those that begin a few days before the start would change the figures.
+    "campaigns": 3,
+    "canvases": 3,
+}
+
+
 @pytest.fixture
 def shop() -> Iterator[Simulator]:
     """Return a simulated Braze with the same figures whenever it is started."""
-    settings = SimulatorSettings(timezone=NEW_YORK.key, has_incidents=False)
+    settings = SimulatorSettings(**STEADY)
     with Simulator(settings) as simulator:
         yield simulator
 
@@ -458,7 +467,7 @@ def test_the_history_of_series_is_what_the_daemon_served(
 
 def served(at: datetime, some: dict[str, Any]) -> dict[Any, float]:
     """Return the samples of complete days and hours that the daemon serves."""
-    with simulated(at, timezone=NEW_YORK.key, has_incidents=False) as (braze, world):
+    with simulated(at, **STEADY) as (braze, world):
         document = configuration(
             braze, campaigns=[], timezone=NEW_YORK.key, series=some
         )

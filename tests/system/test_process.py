@@ -167,7 +167,7 @@ def test_the_end_of_the_first_round_is_logged_once(tmp_path: Path) -> None:
         braze.set_fault(Fault(status=400), campaign_id=braze.campaigns[0].id)
         with exporter(braze, tmp_path) as process:
             process.wait_for_line(
-                r"exporter\.ready campaigns=22 canvases=0 up=21 failing=1$"
+                r"exporter\.ready campaigns=22 canvases=0 series=0 up=21 failing=1$"
             )
             process.stop()
 
@@ -180,7 +180,7 @@ def test_campaigns_of_a_paused_workspace_are_logged_as_failing(tmp_path: Path) -
         braze.set_fault(Fault(status=401))
         with exporter(braze, tmp_path) as process:
             process.wait_for_line(
-                r"exporter\.ready campaigns=22 canvases=0 up=0 failing=22$"
+                r"exporter\.ready campaigns=22 canvases=0 series=0 up=0 failing=22$"
             )
 
 

@@ -45,6 +45,7 @@ def options_of(kind: str) -> ParseOptions:
         windows=WINDOWS,
         series_limit=5000,
         revisions=False,
+        contract=(),
     )
 
 
