@@ -401,7 +401,8 @@ def test_tables_begin_with_a_state_and_say_what_is_not_configured() -> None:
             [sort] = table["options"]["sortBy"]
             sorted_by[table["title"]] = (sort["displayName"], sort["desc"])
         nothing = table["fieldConfig"]["defaults"]["noValue"]
-        assert re.search(r"\bseries\b|`contract`|polled|figures", nothing), table["title"]
+        words = r"\bseries\b|`contract`|polled|figures"
+        assert re.search(words, nothing), table["title"]
 
     assert len(found) == 8
     assert sorted_by.pop("Broadcasts: what is planned") == ("Next send", False)
