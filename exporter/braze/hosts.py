@@ -63,23 +63,25 @@ def is_unlisted(endpoint: str) -> bool:
 
 
 def with_scheme(text: str) -> str:
-    """Return the URL of a proxy, which is plain HTTP without a scheme, as for curl."""
-    return text if "://" in text else f"http://{text}"
+    """Return the URL of a proxy, which is plain HTTP without a scheme, as for curl.
+
+    Spaces, backslashes and other than ASCII characters of user and password are
+    percent-encoded: a host would end at a backslash.
+    """
+    url = text if "://" in text else f"http://{text}"
+    userinfo, at, place = url.rpartition("@")
+    return quote(userinfo, safe=_KEPT) + at + place
 
 
 def proxy_url(text: str) -> str:
-    """Return the URL with a scheme; it may contain user and password.
-
-    Spaces, backslashes and other than ASCII characters of these are percent-encoded.
-    """
-    userinfo, at, place = with_scheme(text).rpartition("@")
-    text = quote(userinfo, safe=_KEPT) + at + place
+    """Return the URL with a scheme; it may contain user and password."""
+    text = with_scheme(text)
     if text.lower().startswith("socks"):
         raise ValueError(
             "SOCKS proxies are not supported; expected an http:// or https:// URL"
         )
     expected = "a URL such as http://proxy:3128"
-    if at:
+    if "@" in text:
         expected = (
             "a URL such as http://user:password@proxy:3128; write /, ? and # in the"
             " password as %2F, %3F and %23"

@@ -228,7 +228,10 @@ class _Composer:
             place = join(path, name)
             node = self._node(self.loader.get_event(), place, depth)
             if not name:
-                self.add(key.line, "this key is not a string; expected a name", path)
+                message = "this key is not a string; expected a name"
+                if not isinstance(key, Scalar):
+                    message += ", or a text that begins with {{ in quotes"
+                self.add(key.line, message, path)
             elif name in entries:
                 first = entries[name].line
                 message = f"duplicate key, set in line {first} already"
@@ -255,6 +258,7 @@ _BAD_BEGINNINGS = (
 """Problems at the first character of a text, in the words of both loaders."""
 
 _BAD_COLONS = ("mapping values are not allowed", "unexpected ':'")
+_BAD_ESCAPES = ("unknown escape", "hexdecimal number", "hexadecimal number")
 _BEGINNINGS = ("block scalar", "an anchor", "an alias", "a tag")
 """Contexts of problems that a first character causes later in the text."""
 
@@ -283,6 +287,11 @@ def _syntax_error(error: Exception, text: str) -> tuple[int, str]:
             f"the `{bracket}` of line {began.line + 1} is not closed; expected `,` or "
             f"`{end}`, or single quotes around a text that contains a quote, `: `, "
             "` #` or a bracket"
+        )
+    elif any(one in problem for one in _BAD_ESCAPES):
+        expected = (
+            "unknown escape; in double quotes write two backslashes for one, or use "
+            "single quotes"
         )
     elif (before := _same_line(text, at)).endswith(('"', "'", "]", "}")):
         expected = (
@@ -318,6 +327,8 @@ def _mistake_of_a_character(error: yaml.MarkedYAMLError, text: str) -> str:
     elif not any(one in problem for one in _BAD_BEGINNINGS):
         return ""
     if character := _character(text, at).strip():
+        if _same_line(text, at).endswith("{"):
+            character = "{" + character  # as Liquid begins
         return f"write a text that begins with {character} in quotes"
     return (
         "expected a value before the end of the file; close all brackets, and write a "

@@ -39,7 +39,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 class TooManyKeysError(Exception):
-    """More distinct keys wait for the next run than are allowed."""
+    """More distinct keys wait for the next run than are allowed, or than it managed."""
 
 
 class BatchedCalls(Generic[K, T]):
@@ -48,7 +48,7 @@ class BatchedCalls(Generic[K, T]):
     def __init__(
         self, work: Callable[[Collection[K]], Mapping[K, T]], *, most_keys: int = 1
     ) -> None:
-        """`work` returns a result for each distinct key, of which it gets so many."""
+        """`work` gets so many distinct keys, and may return results of only some."""
         self._work = work
         self._most_keys = most_keys
         self._callers: Counter[K] = Counter()
@@ -59,7 +59,8 @@ class BatchedCalls(Generic[K, T]):
     async def run(self, key: K) -> T:
         """Return the result of the next run for this key, or raise its exception.
 
-        TooManyKeysError: as many other keys wait as one run may have.
+        TooManyKeysError: as many other keys wait as one run may have, or the run had no
+        result for this one.
         """
         callers = self._callers
         if key not in callers and len(+callers) >= self._most_keys:
@@ -68,9 +69,12 @@ class BatchedCalls(Generic[K, T]):
         if self._next is None:
             self._next = asyncio.create_task(self._run_after(self._current))
         try:
-            return (await asyncio.shield(self._next))[key]
+            results = await asyncio.shield(self._next)
         finally:
             callers[key] -= 1
+        if key not in results:
+            raise TooManyKeysError
+        return results[key]
 
     async def _run_after(
         self, previous: asyncio.Task[Mapping[K, T]] | None

@@ -399,8 +399,11 @@ class Connection(asyncio.BufferedProtocol):
             response = messages.text_response(status, f"{status.phrase.lower()}\n")
             frame = self._frame(self._head(response), response, response.size)
             self._out.write(frame.take(_TLS_SLICE_BYTES))
-        if self._out.can_write_eof():
-            self._out.write_eof()
+        # Not while bytes wait to be written: asyncio would do it after them, and fail
+        # there if the client has left meanwhile.
+        if self._out.can_write_eof() and not self._out.get_write_buffer_size():
+            with suppress(OSError):  # the client has left
+                self._out.write_eof()
 
     def _discard_input(self) -> None:
         self._phase = _Phase.CLOSING

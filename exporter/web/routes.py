@@ -33,7 +33,9 @@ _GZIP_LEVEL = 1
 _LONGEST_PATH = 1024
 """Longer ones are no path of the server, and are not decoded: that takes time."""
 _MOST_RENDERINGS = 32
-"""Different status pages that one run renders, which bounds its time and memory."""
+"""Different status pages that one run renders, which bounds its time."""
+_MOST_RENDERED_BYTES = 8 * 1024 * 1024
+"""No further page is rendered in a run that has so much, which bounds its memory."""
 
 _CONFIG = "configuration"
 
@@ -224,10 +226,16 @@ class Router:
         return _page_response(page, *headers)
 
     def _render(self, keys: Collection[_RenderKey]) -> dict[_RenderKey, HeldPage]:
+        pages: dict[_RenderKey, HeldPage] = {}
+        rendered_bytes = 0
         with self._context.status().snapshot() as view:
-            return {
-                key: self._others_held.add(key, self._chunks(view, key)) for key in keys
-            }
+            for key in keys:
+                if rendered_bytes >= _MOST_RENDERED_BYTES:
+                    break
+                page = self._others_held.add(key, self._chunks(view, key))
+                pages[key] = page
+                rendered_bytes += page.size
+        return pages
 
     def _chunks(self, view: StatusView, key: _RenderKey) -> tuple[bytes, ...]:
         if key.is_page:

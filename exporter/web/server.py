@@ -184,7 +184,11 @@ class Server:
         while True:
             await asyncio.sleep(_SWEEP_SECONDS)
             for number, connection in enumerate(self._table.connections(), 1):
-                connection.check_deadline(loop.time())
+                try:
+                    connection.check_deadline(loop.time())
+                except Exception:  # noqa: BLE001 (the others have deadlines too)
+                    _log.exception("web.failed")
+                    connection.abort()
                 if number % _CHECKS_AT_ONCE == 0:
                     await asyncio.sleep(0)
 

@@ -192,12 +192,11 @@ def serving(
     *addresses: Address,
     limits: ClientLimits | None = None,
     ssl_context: Callable[[], ssl.SSLContext | None] = lambda: None,
+    clock: Callable[[], float] = lambda: 1e9,
 ) -> Iterator[ServerInThread]:
     """Run a server, by default on a free port of 127.0.0.1; no task outlasts it."""
     with _loop_in_thread() as loop:
-        server = Server(
-            respond, limits=limits, ssl_context=ssl_context, clock=lambda: 1e9
-        )
+        server = Server(respond, limits=limits, ssl_context=ssl_context, clock=clock)
         running = ServerInThread(loop, server)
         try:
             running.start(*(addresses or (Address("127.0.0.1", 0),)))

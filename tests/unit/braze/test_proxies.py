@@ -18,6 +18,8 @@ HTTP = "http://braze.test"
         (BRAZE, {"https_proxy": "", "HTTPS_PROXY": "http://up:1"}, None),
         (BRAZE, {"https_proxy": "proxy:3128"}, "http://proxy:3128"),
         (BRAZE, {"https_proxy": "me:pw@10.0.0.1:3128/"}, "http://me:pw@10.0.0.1:3128/"),
+        (BRAZE, {"https_proxy": "AD\\me:pw@proxy:1"}, "http://AD%5Cme:pw@proxy:1"),
+        (BRAZE, {"https_proxy": "me:p%40 é@proxy"}, "http://me:p%40%20%C3%A9@proxy"),
         (BRAZE, {"all_proxy": "HTTPS://Proxy"}, "HTTPS://Proxy"),
         (BRAZE, {"HTTPS_PROXY": '"http://up:1"'}, "http://up:1"),
         (BRAZE, {"HTTPS_PROXY": "' up:1 '"}, "http://up:1"),

@@ -8,6 +8,7 @@ import random
 import select
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -321,6 +322,63 @@ def test_a_slow_request_is_refused() -> None:
 
         assert client.receive().status == 408
         assert client.is_closed()
+
+
+def leave() -> None:
+    """Do nothing more than the client that leaves."""
+
+
+def fail() -> None:
+    raise RuntimeError
+
+
+@pytest.mark.parametrize(("then", "logged"), [(leave, []), (fail, ["web.failed"])])
+def test_a_client_that_leaves_as_it_is_refused_keeps_no_other_from_its_deadline(
+    then: Callable[[], None], logged: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    clients: list[RawClient] = []
+    has_left = threading.Event()
+
+    def clock() -> float:  # called for the header Date, just before the 408 is sent
+        if not has_left.is_set():
+            clients[0].close()
+            has_left.set()
+            then()
+        return 1e9
+
+    limits = ClientLimits(request_seconds=SHORT)
+    with serving(limits=limits, clock=clock) as server:
+        clients.append(server.connect())
+        clients[0].send(b"GET / HTTP/1.1\r\n")
+        assert has_left.wait(PATIENCE_SECONDS)
+        later = server.connect()
+        later.send(b"GET / HTTP/1.1\r\n")
+
+        assert later.receive().status == 408
+    assert [record.message for record in caplog.records] == logged
+
+
+def test_a_client_that_leaves_as_a_pipelined_request_is_refused_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clients: list[RawClient] = []
+    received: list[int] = []
+    has_left = threading.Event()
+
+    def clock() -> float:  # called for each response, just before it is sent
+        if received:
+            received.append(clients[0].receive().status)
+            clients[0].close()
+            has_left.set()
+        received.append(0)
+        return 1e9
+
+    with serving(clock=clock) as server:
+        clients.append(server.connect())
+        clients[0].send(GET + b"hello\r\n\r\n")
+        assert has_left.wait(PATIENCE_SECONDS)
+    assert received == [0, 200, 0]
+    assert not caplog.records
 
 
 def test_a_client_that_reads_slowly_stays_connected() -> None:

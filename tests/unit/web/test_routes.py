@@ -32,6 +32,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 PLAIN = "text/plain; charset=utf-8"
 PAGES = ["/metrics", "/", "/api/v1/status", "/config"]
 HEALTH = ["/-/healthy", "/-/ready"]
+LARGE = "x" * 3_000_000
 SETTINGS = WebSettings((), "/metrics", "", "")
 
 
@@ -123,7 +124,9 @@ class BlockingRenderer:
         return (query, settings.telemetry_path)
 
     def document(self, query: str) -> Iterable[str]:
-        raise AssertionError(query)
+        self.pages.append(query)
+        assert self.go_on.wait(PATIENCE_SECONDS)
+        return (LARGE,)
 
 
 def test_concurrent_scrapes_share_a_page_that_is_rendered_after_their_requests() -> (
@@ -169,6 +172,29 @@ def test_concurrent_readers_of_the_status_page_share_snapshots_and_renderings() 
     assert bodies == [f"{query}/metrics" for query in ("q=first", *queries)]
     assert len(renderer.pages) == 4
     assert renderer.snapshots == 2
+
+
+def test_one_run_renders_large_documents_up_to_a_limit() -> None:
+    """Else the memory of a round would be that of all documents that are requested."""
+    renderer = BlockingRenderer()
+    with routing(CONTEXT._replace(status=lambda: renderer)) as server:
+        first = server.connect()
+        first.send(request_bytes("/api/v1/status"))
+        until(lambda: renderer.pages)
+        clients = [server.connect() for _ in range(20)]
+        for number, client in enumerate(clients):
+            client.send(request_bytes(f"/api/v1/status?q={number}"))
+        request(server, "/-/healthy")  # the server has received all others by then
+        renderer.go_on.set()
+
+        responses = [client.receive() for client in (first, *clients)]
+
+    found = [response for response in responses if response.status == 200]
+    assert len(found) == len(renderer.pages) < 10
+    assert {len(response.body) for response in found} == {len(LARGE)}
+    refused = [response for response in responses if response.status == 503]
+    assert len(found) + len(refused) == 21
+    assert {response.headers["retry-after"] for response in refused} == {"1"}
 
 
 @pytest.mark.parametrize("path", [*PAGES, *HEALTH, "/nowhere"])
