@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import select
 import sys
 from queue import Full, Queue
 from threading import Lock, Thread
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _log = logging.getLogger(__name__)
 
@@ -76,14 +81,20 @@ class LogWriter(logging.Handler):
     def _write_all(self) -> None:
         while (line := self._lines.get()) is not None:
             is_written = self._write(line)
-            has_lost = self.lost_lines > self._logged_as_lost
-            if is_written and has_lost and self._lines.empty():
-                self._log_loss()
+            lost = self.lost_lines - self._logged_as_lost
+            # A stream that is always slower than the log never empties the queue.
+            is_due = self._lines.empty() or lost >= self._lines.maxsize
+            if is_written and lost and is_due:
+                self._write_loss(lost)
 
-    def _log_loss(self) -> None:
-        lost = self.lost_lines - self._logged_as_lost
+    def _write_loss(self, lost: int) -> None:
+        """Write it now: in a full queue the line would be lost, too."""
+        fields = {"fields": {"lines": lost}}
+        record = _log.makeRecord(
+            _log.name, logging.WARNING, "", 0, "log.lines_lost", (), None, extra=fields
+        )
         self._logged_as_lost += lost
-        _log.warning("log.lines_lost", extra={"fields": {"lines": lost}})
+        self._write(self.format(record))
 
     def _write(self, line: str) -> bool:
         try:
@@ -95,6 +106,21 @@ class LogWriter(logging.Handler):
         return True
 
 
+class _Descriptor(io.FileIO):
+    """Writes all bytes, also to a pipe that another process made non-blocking."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        """Write everything, or raise OSError."""
+        left = memoryview(content)
+        size = left.nbytes
+        while left.nbytes:
+            try:
+                left = left[os.write(self.fileno(), left) :]
+            except BlockingIOError:
+                select.select((), (self,), ())
+        return size
+
+
 def _standard_error() -> TextIO:
     """Return standard error without a buffer.
 
@@ -102,7 +128,7 @@ def _standard_error() -> TextIO:
     at exit, would wait for it.
     """
     try:
-        raw = open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        raw = _Descriptor(sys.stderr.fileno(), "wb", closefd=False)
     except OSError:
         return sys.stderr  # replaced by a stream without a file
     return io.TextIOWrapper(
