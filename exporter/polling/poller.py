@@ -52,13 +52,14 @@ class Poller:
         *,
         store: Store,
         metrics: SelfMetrics,
+        pauses: PauseDisplay,
         clock: Clock,
     ) -> None:
         self._groups = groups
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self.pauses = PauseDisplay(groups, store=store, metrics=metrics, clock=clock)
+        self._pauses = pauses
         self.log = PollLog()
         self._is_stopped = False
 
@@ -139,7 +140,7 @@ class Poller:
             return None  # another account is polled now
         if not isinstance(result, FetchError):
             group.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
-            self.pauses.update(group)
+            self._pauses.update(group)
         elif self._is_stopped:
             return None
         if poll.object_id not in group.objects:
@@ -281,7 +282,7 @@ class Poller:
         if isinstance(failure, KeyRefused):
             before = queue.pause
             pause = queue.finish_refused(poll, reason=failure.reason, now=now)
-            self.pauses.update(group, failure)
+            self._pauses.update(group, failure)
             if pause is None and before is None:
                 return self._fail(group, poll, failure, is_slow=True)
             return self._fail(group, poll, failure, is_logged=False)
@@ -289,7 +290,7 @@ class Poller:
         queue.finish(poll, is_key_accepted=is_refused, now=now)
         if isinstance(failure, KeyReplaced):
             queue.probe_now(now=now)
-        self.pauses.update(group)
+        self._pauses.update(group)
         if not isinstance(failure, Unavailable | Throttled):
             return self._fail(group, poll, failure, is_slow=is_refused)
         at = group.session.retry_at(

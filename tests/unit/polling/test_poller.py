@@ -339,7 +339,7 @@ def test_a_pause_of_another_component_is_shown(
     session, discovery = world.shop.session, object()
 
     session.pause_key(discovery, probe_at=world.clock.now() + 60)
-    world.poller.pauses.update_all()
+    world.workspaces.pauses.update_all()
 
     assert world.poll(DOCUMENT) is None
     assert world.braze.requests == []
@@ -347,7 +347,7 @@ def test_a_pause_of_another_component_is_shown(
     assert world.metric("workspace_paused", reason="unauthorized") == 1
 
     session.resume_key(discovery)
-    world.poller.pauses.update_all()
+    world.workspaces.pauses.update_all()
 
     assert world.metric("workspace_paused", reason="unauthorized") == 0
     assert caplog.messages == ["workspace.paused", "workspace.resumed"]

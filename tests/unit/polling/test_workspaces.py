@@ -606,13 +606,63 @@ def test_a_campaign_that_joins_a_paused_workspace_is_down_at_once() -> None:
     assert any('reason="unauthorized"' in line for line in lines)
 
 
-def test_after_a_new_key_a_forbidden_campaign_is_polled_at_once() -> None:
+def test_canvases_that_join_a_paused_workspace_are_counted_as_paused() -> None:
+    world = paused_world("a")
+
+    world.apply(with_canvases(config(workspace("a")), "x"))
+
+    assert world.metric("canvases_paused", reason="unauthorized") == 1
+
+
+def test_a_pause_ends_with_the_campaigns_that_probe() -> None:
+    """The pause of the key holds for canvases; they are polled and shown again."""
+    world = PollingWorld()
+    world.braze.responses = [WRONG_KEY]
+    both = with_canvases(config(workspace("a")), "x")
+    world.apply(both)
+    world.run(until=NOW + 30)
+    assert world.metric("canvases_paused", reason="unauthorized") == 1
+
+    (shop,) = both.workspaces
+    world.apply(both._replace(workspaces=(replace(shop, campaigns=()),)))
+
+    assert PAUSED not in world.page()
+    assert world.metric("canvases_paused", reason="unauthorized") == 0
+    status = world.entry("x", kind=CANVAS).status_blocks
+    assert b"unauthorized" not in status.text
+
+
+def test_a_day_has_no_revision_from_the_previous_account() -> None:
+    world = PollingWorld()
+    days = [{"time": f"2025-06-{day}", "opens": 10} for day in (14, 15)]
+    world.braze.responses = [{"data": days}]
+    world.apply(config(workspace("a"), revisions=True))
+    world.run(until=NOW + 30)
+
+    other = workspace("a", endpoint="https://rest.iad-02.braze.com")
+    for day in days:
+        day["opens"] = 1000
+    world.apply(config(other, revisions=True))
+    world.run(until=NOW + 60)
+
+    family = "braze_campaign_overall_last_complete_day"
+    labels = '{workspace="shop",campaign="Campaign a",metric="opens"}'
+    assert f"{family}{labels} 1000\n" in world.page()
+    assert f"{family}_revision{labels} 0\n" in world.page()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [FailureReason.FORBIDDEN, FailureReason.NOT_FOUND, FailureReason.BAD_REQUEST],
+)
+def test_after_a_new_key_a_refused_campaign_is_polled_at_once(
+    reason: FailureReason,
+) -> None:
+    """The previous key may have been of another workspace in Braze."""
     world = polled_world("ab", interval="1h")
     world.store.update(
         key("a"),
-        lambda entry: entry._replace(
-            status=entry.status._replace(failure=FailureReason.FORBIDDEN)
-        ),
+        lambda entry: entry._replace(status=entry.status._replace(failure=reason)),
     )
     world.braze.requests.clear()
 
