@@ -80,7 +80,8 @@ class ObjectFinder:
         """Whether nothing is to be requested until the list is read again."""
         self._has_sent = False
         """Whether a request was ever sent."""
-        self._is_restored = self.catalogue.listed_at is not None
+        self._restored_at = self.catalogue.listed_at
+        """When the list was read that was known at first."""
         self._busy = Lock()
         self._changing = Lock()
         """Held while the settings change, and while a page is added to the list."""
@@ -122,8 +123,18 @@ class ObjectFinder:
 
         `is_late`: a first request is enough.
         """
-        is_known = self._is_restored or self.is_settled or self.failure is not None
-        return is_known or (is_late and self._has_sent)
+        is_known = self._restored_at or self.is_settled or self.failure is not None
+        return bool(is_known) or (is_late and self._has_sent)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all objects are known, by a list that this finder has read.
+
+        One that was restored may be older than other saved values: a crash loses the
+        newest.
+        """
+        has_read = self.catalogue.listed_at != self._restored_at
+        return self.is_settled and has_read
 
     def stop(self) -> None:
         """Ignore failures from now on, and end a pause of the key."""
