@@ -53,7 +53,8 @@ class Ended(NamedTuple):
     status: int | None
     """None: no complete response."""
     headers: RateLimitHeaders | None
-    seconds: float
+    seconds: float | None
+    """From connecting to the last byte; None: no connection was begun."""
     answered_at: float | None = None
     """By Braze's clock; None: no response, or without a date."""
 
@@ -108,7 +109,6 @@ class Session:
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> Result:
         """Send a request that was paid for, settle it, and return how it ended."""
-        began_at = self._clock.now()
         result: Result
         try:
             path = f"/{request.path}"
@@ -122,9 +122,10 @@ class Session:
         self._settle(request.bucket, result, now=now)
         is_cut_off = isinstance(result, FetchError) and result.reason in _UNFINISHED
         status = None if is_cut_off else result.status
-        seconds = now - began_at if result.seconds is None else result.seconds
         self._on_end(
-            Ended(request, status, result.rate_limit, seconds, result.answered_at)
+            Ended(
+                request, status, result.rate_limit, result.seconds, result.answered_at
+            )
         )
         return result
 

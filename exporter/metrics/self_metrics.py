@@ -203,13 +203,17 @@ class SelfMetrics:
             self._gauges["config_last_reload_success_timestamp_seconds"].set(now)
 
     def answered(
-        self, workspace: str, endpoint: str, *, code: int | None, seconds: float
+        self, workspace: str, endpoint: str, *, code: int | None, seconds: float | None
     ) -> None:
-        """Count a request; code None: there was no complete response."""
+        """Count a request; code None: there was no complete response.
+
+        Without a connection it has no duration.
+        """
         text = "error" if code is None else _code_text(code)
         self._counters["api_requests"].labels(workspace, endpoint, text).inc()
-        durations = self._histograms["api_request_duration_seconds"]
-        durations.labels(workspace, endpoint).observe(max(0.0, seconds))
+        if seconds is not None:
+            durations = self._histograms["api_request_duration_seconds"]
+            durations.labels(workspace, endpoint).observe(max(0.0, seconds))
         if code == 429:
             self._counters["api_throttled"].labels(workspace, endpoint).inc()
 

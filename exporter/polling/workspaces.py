@@ -303,7 +303,8 @@ class Workspaces:
         if ended.headers is not None:
             self._metrics.allowed(name, request.path, ended.headers)
         if ended.answered_at is not None:
-            self._clock_log.compare(name, ended.answered_at, seconds=ended.seconds)
+            seconds = ended.seconds or 0.0
+            self._clock_log.compare(name, ended.answered_at, seconds=seconds)
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
         _log.debug("braze.answered", extra={"fields": fields})
 
