@@ -314,7 +314,7 @@ class ObjectFinder:
         now, path = self._clock.now(), requests.path(self.kind, wanted)
         self.failure = failure
         self._failures[path] += 1
-        failures = self._failures[path]
+        failures, wait = self._failures[path], failure.retry_after_seconds or 0.0
         if not isinstance(failure, Unavailable | Throttled) or (
             failures % _RESTART_AFTER_FAILURES == 0
         ):
@@ -322,7 +322,7 @@ class ObjectFinder:
         if isinstance(failure, Throttled):
             self._wait_until = session.budget(SHARED).bucket.shut_until
         elif isinstance(failure, KeyRefused):
-            self._wait_until = now + probe_delay(failures)
+            self._wait_until = now + max(probe_delay(failures), wait)
             if failure.reason is FailureReason.UNAUTHORIZED:
                 session.pause_key(self, probe_at=self._wait_until)
                 if self._is_stopped:  # meanwhile: it sends no probe any more
@@ -331,7 +331,7 @@ class ObjectFinder:
                 session.resume_key(self)
         else:
             delay = rules.delay_seconds(failures, fraction=self._random())
-            self._wait_until = now + max(delay, failure.retry_after_seconds or 0.0)
+            self._wait_until = now + max(delay, wait)
         self._log.failed(
             self._workspace,
             path,

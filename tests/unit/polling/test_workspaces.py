@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
@@ -580,6 +581,35 @@ def test_a_result_of_previous_windows_is_dropped_and_polled_again() -> None:
     world.braze.during = lambda: None
     assert world.poll(poll=upcoming)
     assert world.braze.requests[-1]["length"] == 100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeout": "9s"},
+        {"proxy": "http://127.0.0.1:3128"},
+        {"limits": {"response_bytes": "8MiB"}},
+    ],
+    ids=str,
+)
+def test_a_failure_of_previous_connections_is_dropped_and_polled_again(
+    changes: dict[str, Any],
+) -> None:
+    """A timeout, or an error of the previous proxy."""
+    world = polled_world("a")
+    before = world.entry()
+    of_all = {name: changes[name] for name in changes if name == "limits"}
+    of_shop = {name: changes[name] for name in changes if name != "limits"}
+    changed = config(workspace("a", **of_shop), **of_all)
+    world.braze.during = lambda: world.apply(changed)
+
+    upcoming = world.poll(TIMED_OUT)
+
+    assert upcoming is not None
+    assert (upcoming.at, upcoming.failure) == (world.clock.time, None)
+    assert world.entry().status == before.status
+    assert world.poll(EMPTY_DOCUMENT, poll=upcoming)
+    assert world.entry().read_at > before.read_at
 
 
 @pytest.mark.parametrize("result", [EMPTY_DOCUMENT, TIMED_OUT, NOT_FOUND, WRONG_KEY])
