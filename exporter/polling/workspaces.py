@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import RLock
 
@@ -85,7 +85,7 @@ class Workspaces:
         for one in config.workspaces:  # may block: without a lock
             previous = self._connections.get(one.name)
             connections[one.name] = self._connector.connect(config, one, previous)
-        with self._lock, self._store.published_together():
+        with self._lock, self._published_together():
             self._config = config
             for name in set(self._connections) - set(connections):
                 self._remove_workspace(name)
@@ -107,9 +107,12 @@ class Workspaces:
                 kind.objects(found) != tuple(self._objects(name, kind).values())
                 for kind in KINDS
             ):
-                with self._store.published_together():
+                with self._published_together():
                     self._apply(self._config, found, connection)
                     self.pauses.update_all()
+
+    def _published_together(self) -> AbstractContextManager[None]:
+        return self._metrics.published_with(self._store.published_together())
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the workspaces."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.object_metrics import render_status, render_values
 from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import FailureReason, Unavailable
@@ -261,6 +264,34 @@ def test_a_workspace_is_added_and_removed() -> None:
     assert world.metric("polls_total", result="stored") == 3
     assert world.workspaces.session_of("shop") is world.shop.session
     assert world.workspaces.session_of("other") is None
+
+
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_a_page_has_workspaces_of_one_configuration(*, is_gzip: bool) -> None:
+    """Those of campaigns and of the exporter's own metrics, also during a reload."""
+    world = PollingWorld()
+    store, metrics = world.store, world.metrics
+    pages = ExpositionPages(store.entries, metrics, version=lambda: store.version)
+    seen: list[set[str]] = []
+
+    def look() -> None:
+        page = b"".join(pages.render(is_gzip=is_gzip, is_openmetrics=False))
+        text = (gzip.decompress(page) if is_gzip else page).decode()
+        lines = [line for line in text.splitlines() if "interval_seconds{" in line]
+        for name in ("braze_campaign_", "braze_exporter_"):
+            of_name = [line for line in lines if line.startswith(name)]
+            seen.append(set(re.findall(r'workspace="(\w+)"', "".join(of_name))))
+
+    def looking(one: WorkspaceConfig) -> WorkspaceConfig:
+        look()
+        return one
+
+    world.apply(config(workspace("a", name="one"), workspace("b", name="two")))
+    world.workspaces.polled_part = looking
+    world.apply(config(workspace("a", name="three"), workspace("b", name="four")))
+    look()
+
+    assert seen == [{"one", "two"}] * 4 + [{"three", "four"}] * 2
 
 
 def test_a_replaced_queue_has_no_polls_that_wait() -> None:
