@@ -137,12 +137,13 @@ class Session:
         tries: int,
         first_try_at: float,
         interval_seconds: float,
+        is_patient: bool = False,
     ) -> float | None:
         """Return when a failed request may be sent again; None: it has failed.
 
         After a 429 that is when the bucket opens; after an outage, tries are spread
         over at most half an interval, and none is earlier than Retry-After. Nothing
-        else is tried again soon.
+        else is tried again soon. `is_patient`: Retry-After may be later than that.
         """
         if isinstance(failure, Throttled):
             return self._budgets[bucket].bucket.shut_until
@@ -156,7 +157,10 @@ class Session:
             interval_seconds=interval_seconds,
             fraction=self._random(),
         )
-        wanted_at = now + (failure.retry_after_seconds or 0.0)
+        wait = failure.retry_after_seconds
+        wanted_at = now + (wait or 0.0)
+        if is_patient and wait is not None and tries < retries.MOST_TRIES:
+            return max(wanted_at, at or 0.0)
         if at is None or wanted_at <= at:
             return at
         is_too_late = retries.is_over(
