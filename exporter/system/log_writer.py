@@ -11,9 +11,12 @@ import logging
 import os
 import select
 import sys
+from collections.abc import Mapping
 from queue import Full, Queue
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, TextIO
+
+from exporter.system.logformat import Fact
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -85,15 +88,16 @@ class LogWriter(logging.Handler):
             # A stream that is always slower than the log never empties the queue.
             is_due = self._lines.empty() or lost >= self._lines.maxsize
             if is_written and lost and is_due:
-                self._write_loss(lost)
+                self._logged_as_lost += lost
+                self.write(logging.WARNING, "log.lines_lost", {"lines": lost})
 
-    def _write_loss(self, lost: int) -> None:
-        """Write it now: in a full queue the line would be lost, too."""
-        fields = {"fields": {"lines": lost}}
-        record = _log.makeRecord(
-            _log.name, logging.WARNING, "", 0, "log.lines_lost", (), None, extra=fields
-        )
-        self._logged_as_lost += lost
+    def write(self, level: int, event: str, fields: Mapping[str, Fact]) -> None:
+        """Write an event before the lines that wait; for the writing thread only.
+
+        In a full queue it would be lost, too.
+        """
+        extra = {"fields": fields}
+        record = _log.makeRecord(_log.name, level, "", 0, event, (), None, extra=extra)
         self._write(self.format(record))
 
     def _write(self, line: str) -> bool:
