@@ -74,7 +74,11 @@ class ExporterWay:
         )
         workspaces.apply(parsed.config)
         self._poller = Poller(
-            workspaces.groups, store=self._store, metrics=metrics, clock=clock
+            workspaces.groups,
+            store=self._store,
+            metrics=metrics,
+            pauses=workspaces.pauses,
+            clock=clock,
         )
 
     def _now(self) -> float:

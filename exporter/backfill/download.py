@@ -166,6 +166,7 @@ class GroupDownload:
             tries=request.tries,
             first_try_at=request.first_try_at,
             interval_seconds=_RETRY_INTERVAL_SECONDS,
+            is_patient=True,
         )
         if at is not None:
             self._retries.append(replace(request, at=at))

@@ -123,7 +123,7 @@ class Client:
             proxy_password=self._proxy_password,
         )
         response: Response | None = None
-        began_at = self._monotonic()
+        began_at: float | None = None
         with self._deadline() as limits:
             try:
                 transport = self._open_transport()
@@ -134,8 +134,9 @@ class Client:
             except KeyRefused as refused:
                 failure = self._checked_refusal(refused, request.key)
             except FAULTS as exc:
+                ended_at = self._monotonic()
                 failure = self._failure(exc, limits=limits, response=response)
-                failure.seconds = self._monotonic() - began_at
+                failure.seconds = None if began_at is None else ended_at - began_at
         # Raised here without `from`: the chained exceptions may quote what the peer
         # sent, and the peer knows the key.
         raise failure
@@ -267,10 +268,11 @@ class Client:
     ) -> BrazeResponse:
         status, headers = response.status_code, response.headers
         if status != 200:
-            message = ""
+            body = b""
             with suppress(*FAULTS):
                 body = read_body(response, limit=_ERROR_BODY_BYTES)
-                message = responses.message_of(body)
+            seconds = self._monotonic() - began_at
+            message = responses.message_of(body)
             refusal = responses.refusal(
                 request,
                 status=status,
@@ -278,7 +280,7 @@ class Client:
                 message=message,
                 now=self._now(),
             )
-            refusal.seconds = self._monotonic() - began_at
+            refusal.seconds = seconds
             raise refusal
         body = read_body(response, limit=self._response_bytes)
         seconds = self._monotonic() - began_at

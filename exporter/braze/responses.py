@@ -293,6 +293,10 @@ def refusal(
     kind, reason = _FAILURES.get(status) or _FAILURES_BY_CLASS.get(
         status // 100, (Unavailable, FailureReason.MALFORMED)
     )
+    wait = retry_after_seconds_of(headers, now=now)
+    if reason is FailureReason.BAD_REQUEST and status != 400 and wait is not None:
+        # Not of Braze but of a server in front of it, which is to be tried again.
+        kind, reason = Unavailable, FailureReason.SERVER_ERROR
     text = FAILURE_TEXTS[reason].message.format(
         source=request.key_source,
         permission=permission_for(request.path),
@@ -310,7 +314,7 @@ def refusal(
         reason=reason,
         status=status,
         rate_limit=rate_limit_of(headers),
-        retry_after_seconds=retry_after_seconds_of(headers, now=now),
+        retry_after_seconds=wait,
         answered_at=answered_at,
         detail=detail,
     )

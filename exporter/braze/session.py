@@ -60,7 +60,8 @@ class Ended(NamedTuple):
     status: int | None
     """None: no complete response."""
     headers: RateLimitHeaders | None
-    seconds: float
+    seconds: float | None
+    """From connecting to the last byte; None: no connection was begun."""
     answered_at: float | None = None
     """By Braze's clock; None: no response, or without a date."""
 
@@ -142,7 +143,6 @@ class Session:
         cached: Callable[[int], object | None] = lambda _: None,
     ) -> Result:
         """Send a request that was paid for, settle it, and return how it ended."""
-        began_at = self._clock.now()
         result: Result
         try:
             path = f"/{request.path}"
@@ -156,9 +156,10 @@ class Session:
         self._settle(request.bucket, result, now=now)
         is_cut_off = isinstance(result, FetchError) and result.reason in _UNFINISHED
         status = None if is_cut_off else result.status
-        seconds = now - began_at if result.seconds is None else result.seconds
         self._on_end(
-            Ended(request, status, result.rate_limit, seconds, result.answered_at)
+            Ended(
+                request, status, result.rate_limit, result.seconds, result.answered_at
+            )
         )
         return result
 
@@ -170,12 +171,13 @@ class Session:
         tries: int,
         first_try_at: float,
         interval_seconds: float,
+        is_patient: bool = False,
     ) -> float | None:
         """Return when a failed request may be sent again; None: it has failed.
 
         After a 429 that is when the bucket opens; after an outage, tries are spread
         over at most half an interval, and none is earlier than Retry-After. Nothing
-        else is tried again soon.
+        else is tried again soon. `is_patient`: Retry-After may be later than that.
         """
         if isinstance(failure, Throttled):
             return self._budgets[bucket].bucket.shut_until
@@ -189,7 +191,10 @@ class Session:
             interval_seconds=interval_seconds,
             fraction=self._random(),
         )
-        wanted_at = now + (failure.retry_after_seconds or 0.0)
+        wait = failure.retry_after_seconds
+        wanted_at = now + (wait or 0.0)
+        if is_patient and wait is not None and tries < retries.MOST_TRIES:
+            return max(wanted_at, at or 0.0)
         if at is None or wanted_at <= at:
             return at
         is_too_late = retries.is_over(

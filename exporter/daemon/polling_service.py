@@ -64,7 +64,11 @@ class PollingService:
         )
         self.workspaces.polled_part = self._polled_part
         self._poller = Poller(
-            self.workspaces.groups, store=store, metrics=metrics, clock=clock
+            self.workspaces.groups,
+            store=store,
+            metrics=metrics,
+            pauses=self.workspaces.pauses,
+            clock=clock,
         )
         self._state: SqliteState | None = None
         self._autosave: Autosave | None = None
@@ -226,7 +230,7 @@ class PollingService:
             PollingHooks(
                 session_of=self.workspaces.session_of,
                 on_change=self.workspaces.refresh,
-                after_step=self._poller.pauses.update_all,
+                after_step=self.workspaces.pauses.update_all,
                 schedule=self.scheduler.put_task,
             ),
             read_key=self._read_key,

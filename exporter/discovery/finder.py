@@ -79,7 +79,8 @@ class ObjectFinder:
         """Whether nothing is to be requested until the list is read again."""
         self._has_sent = False
         """Whether a request was ever sent."""
-        self._is_restored = self.catalogue.listed_at is not None
+        self._restored_at = self.catalogue.listed_at
+        """When the list was read that was known at first."""
         self._busy = Lock()
         self._changing = Lock()
         """Held while the settings change, and while a page is added to the list."""
@@ -121,8 +122,18 @@ class ObjectFinder:
 
         `is_late`: a first request is enough.
         """
-        is_known = self._is_restored or self.is_settled or self.failure is not None
-        return is_known or (is_late and self._has_sent)
+        is_known = self._restored_at or self.is_settled or self.failure is not None
+        return bool(is_known) or (is_late and self._has_sent)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all objects are known, by a list that this finder has read.
+
+        One that was restored may be older than other saved values: a crash loses the
+        newest.
+        """
+        has_read = self.catalogue.listed_at != self._restored_at
+        return self.is_settled and has_read
 
     def stop(self) -> None:
         """Ignore failures from now on, and end a pause of the key."""
@@ -306,7 +317,7 @@ class ObjectFinder:
         now, path = self._clock.now(), requests.path(self.kind, wanted)
         self.failure = failure
         self._failures[path] += 1
-        failures = self._failures[path]
+        failures, wait = self._failures[path], failure.retry_after_seconds or 0.0
         if not isinstance(failure, Unavailable | Throttled) or (
             failures % _RESTART_AFTER_FAILURES == 0
         ):
@@ -314,7 +325,7 @@ class ObjectFinder:
         if isinstance(failure, Throttled):
             self._wait_until = session.budget(SHARED).bucket.shut_until
         elif isinstance(failure, KeyRefused):
-            self._wait_until = now + probe_delay(failures)
+            self._wait_until = now + max(probe_delay(failures), wait)
             if failure.reason is FailureReason.UNAUTHORIZED:
                 session.pause_key(self, probe_at=self._wait_until)
                 if self._is_stopped:  # meanwhile: it sends no probe any more
@@ -323,7 +334,7 @@ class ObjectFinder:
                 session.resume_key(self)
         else:
             delay = rules.delay_seconds(failures, fraction=self._random())
-            self._wait_until = now + max(delay, failure.retry_after_seconds or 0.0)
+            self._wait_until = now + max(delay, wait)
         self._log.failed(
             self._workspace,
             path,

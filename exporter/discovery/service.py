@@ -229,7 +229,7 @@ class DiscoveryService:
 
     def is_complete(self, workspace: str) -> bool:
         """Return whether all objects of a workspace are known."""
-        return all(finder.is_settled for finder in self._finders_of(workspace))
+        return all(finder.is_complete for finder in self._finders_of(workspace))
 
     def was_tried(self, workspace: str, *, is_late: bool) -> bool:
         """Return whether a workspace's objects are known, or discovery fails.

@@ -69,29 +69,41 @@ class ExpositionPages:
 
     def plain(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page; those of objects are shared, not copied."""
-        self._entries()  # expires stale values, which changes the version
         with self._plain_lock:
             self._ticks = 0
-            version = self._version()
+            version, entries, process = self._read(is_openmetrics=is_openmetrics)
             if self._plain.version != version:
-                self._plain = _plain(version, self._entries(), self._plain.texts)
+                self._plain = _plain(version, entries, self._plain.texts)
             chunks = self._plain.chunks
-        return (*chunks, self._telemetry.render(is_openmetrics=is_openmetrics))
+        return (*chunks, process)
 
     def compressed(self, *, is_openmetrics: bool) -> tuple[bytes, ...]:
         """Return the chunks of a page as one gzip member.
 
         A family is compressed again when one of its blocks changes.
         """
-        self._entries()  # expires stale values, which changes the version
-        process = self._telemetry.render(is_openmetrics=is_openmetrics)
         with self._compressed_lock:
-            now, (version, families) = self._version(), self._compressed
+            now, entries, process = self._read(is_openmetrics=is_openmetrics)
+            version, families = self._compressed
             if version != now:
-                families = _families(self._entries(), families)
+                families = _families(entries, families)
                 self._compressed = (now, families)
         blocks = [block for _, block in families.values()]
         return gzip_member.member(*blocks, gzip_member.deflate(process))
+
+    def _read(self, *, is_openmetrics: bool) -> tuple[int, tuple[Entry, ...], bytes]:
+        """Return version and entries of the store, and the metrics of this process.
+
+        Those of one configuration.
+        """
+        self._entries()  # expires stale values, which changes the version
+        with self._telemetry.page_lock:
+            version, entries = self._version(), self._entries()
+            return (
+                version,
+                entries,
+                self._telemetry.render(is_openmetrics=is_openmetrics),
+            )
 
     def tick(self) -> None:
         """Release the plain page after 300 calls, one a second, without a request.

@@ -7,8 +7,10 @@ each scrape. What Braze counts is rendered by `object_metrics`, not here.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from http import HTTPStatus
+from threading import RLock
 from typing import NamedTuple
 
 from prometheus_client import (
@@ -124,6 +126,10 @@ class SelfMetrics:
             for kind, name in DISCOVERED.items()
         }
         self._forgotten: set[str] = set()
+        self.page_lock = RLock()
+        """Held while a page reads the metrics and what belongs to them."""
+        self._held: dict[bool, bytes] | None = None
+        """The pages of the previous configuration, while another one is applied."""
 
     def expect(self, workspace: str, kind: str, endpoint: str) -> None:
         """Set the counters of a kind in a workspace to 0 before anything happens."""
@@ -213,13 +219,17 @@ class SelfMetrics:
             self._gauges["config_last_reload_success_timestamp_seconds"].set(now)
 
     def answered(
-        self, workspace: str, endpoint: str, *, code: int | None, seconds: float
+        self, workspace: str, endpoint: str, *, code: int | None, seconds: float | None
     ) -> None:
-        """Count a request; code None: there was no complete response."""
+        """Count a request; code None: there was no complete response.
+
+        Without a connection it has no duration.
+        """
         text = "error" if code is None else _code_text(code)
         self._counters["api_requests"].labels(workspace, endpoint, text).inc()
-        durations = self._histograms["api_request_duration_seconds"]
-        durations.labels(workspace, endpoint).observe(max(0.0, seconds))
+        if seconds is not None:
+            durations = self._histograms["api_request_duration_seconds"]
+            durations.labels(workspace, endpoint).observe(max(0.0, seconds))
         if code == 429:
             self._counters["api_throttled"].labels(workspace, endpoint).inc()
 
@@ -282,8 +292,33 @@ class SelfMetrics:
         """Remove all metrics of a workspace."""
         self._forgotten.add(workspace)
 
+    @contextmanager
+    def published_with(self, others: AbstractContextManager[None]) -> Iterator[None]:
+        """Keep what `render` returns until the end of the context of `others`.
+
+        Both end together, so that no page contains two configurations.
+        """
+        with self.page_lock:
+            self._held = {
+                is_openmetrics: self._render(is_openmetrics=is_openmetrics)
+                for is_openmetrics in (False, True)
+            }
+            others.__enter__()
+        try:
+            yield
+        finally:
+            with self.page_lock:
+                others.__exit__(None, None, None)
+                self._held = None
+
     def render(self, *, is_openmetrics: bool) -> bytes:
         """Return all families in one format; OpenMetrics ends with `# EOF`."""
+        with self.page_lock:
+            if self._held is not None:
+                return self._held[is_openmetrics]
+            return self._render(is_openmetrics=is_openmetrics)
+
+    def _render(self, *, is_openmetrics: bool) -> bytes:
         # At each scrape: a late response would create them again.
         for workspace in tuple(self._forgotten):
             for metric in self._of_workspaces:

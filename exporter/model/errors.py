@@ -105,7 +105,7 @@ class FetchError(ExporterError):
         self.answered_at = answered_at
         self.detail = detail
         self.seconds: float | None = None
-        """From connecting to the last byte; None: until the failure."""
+        """From connecting to the last byte or the fault; None: not connected to."""
 
 
 class Unavailable(FetchError):

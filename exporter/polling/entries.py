@@ -9,7 +9,7 @@ from exporter.metrics.object_metrics import (
     renew_latest,
 )
 from exporter.metrics.store import Entry, Fingerprint
-from exporter.model.snapshot import NO_FIGURES
+from exporter.model.snapshot import NO_FIGURES, Snapshot
 from exporter.polling.object_group import ObjectGroup
 from exporter.series import older_days
 from exporter.series.incremental import ParsedDocument
@@ -34,7 +34,7 @@ def first_entry(
     snapshot = kept.snapshot
     if not (group.config.revisions and group.kind.has_revisions):
         # They were on when it was saved.
-        snapshot = snapshot._replace(first_complete=None, revision=NO_FIGURES)
+        snapshot = _without_revision(snapshot)
     if not group.plan.workspace.contract:
         snapshot = snapshot._replace(month_to_date=None)
     read_at = min(kept.last_success_at, now)
@@ -63,6 +63,10 @@ def first_entry(
     return entry._replace(values=values, expires_at=expires_at)
 
 
+def _without_revision(snapshot: Snapshot) -> Snapshot:
+    return snapshot._replace(first_complete=None, revision=NO_FIGURES)
+
+
 def due(entry: Entry, *, at: float) -> Entry:
     """Return the entry of an object whose first poll is due then."""
     return entry._replace(due_at=at)
@@ -71,16 +75,20 @@ def due(entry: Entry, *, at: float) -> Entry:
 def renamed(entry: Entry, *, labels: ObjectLabels, group: ObjectGroup) -> Entry:
     """Return the entry under other labels or of another account, rendered again.
 
-    Its values are served until the account has others; its older days are not, as no
-    sum may be of both.
+    Its values are served until the account has others. Of its older days and of the
+    first reading of a day nothing is: no sum and no revision may be of both.
     """
+    if entry.account is not group.queue:
+        entry = entry._replace(
+            account=group.queue,
+            last_read=entry.last_read and _without_revision(entry.last_read),
+            fingerprint=None,
+            older=NOTHING_OLDER,
+        )
     values = None
     if (snapshot := entry.snapshot) is not None:
         values = render_values(labels, snapshot)
-    older = entry.older if entry.account is group.queue else NOTHING_OLDER
-    entry = entry._replace(
-        labels=labels, values=values, account=group.queue, older=older
-    )
+    entry = entry._replace(labels=labels, values=values)
     return group.with_status(entry, entry.status)
 
 

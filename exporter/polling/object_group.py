@@ -106,6 +106,15 @@ class ObjectGroup(NamedTuple):
         """Return what determines which days are requested and how they are parsed."""
         return self.parse_options(object_id, now=0.0)
 
+    @property
+    def sending(self) -> object:
+        """What determines how requests are sent, beside the account.
+
+        A failure may be due to it.
+        """
+        one, limits = self.plan.workspace, self.config.limits
+        return (one.timeout_seconds, one.proxy, one.ca_file, limits.response_bytes)
+
     def lifetime_seconds(self, interval_seconds: float) -> float:
         """Return how long values are served after a successful poll."""
         return max(self.config.stale_after_seconds, _STALE_INTERVALS * interval_seconds)

@@ -54,13 +54,14 @@ class Poller:
         *,
         store: Store,
         metrics: SelfMetrics,
+        pauses: PauseDisplay,
         clock: Clock,
     ) -> None:
         self._groups = groups
         self._store = store
         self._metrics = metrics
         self._clock = clock
-        self.pauses = PauseDisplay(groups, store=store, metrics=metrics, clock=clock)
+        self._pauses = pauses
         self.log = PollLog()
         self._is_stopped = False
 
@@ -143,18 +144,22 @@ class Poller:
             return None  # another account is polled now
         if not isinstance(result, FetchError):
             group.queue.finish(poll, is_key_accepted=True, now=self._clock.now())
-            self.pauses.update(group)
+            self._pauses.update(group)
         elif self._is_stopped:
             return None
         if poll.object_id not in group.objects:
             group = asked  # it left; nothing of it is stored
+        at = self._clock.now()
         if isinstance(result, FetchError):
-            return self._handle_failure(group, poll, result)
-        if group.reading(poll.object_id) == asked.reading(poll.object_id):
+            is_of_account = isinstance(result, KeyRefused | Throttled)
+            if is_of_account or group.sending == asked.sending:
+                return self._handle_failure(group, poll, result)
+            group.queue.finish(poll, is_key_accepted=False, now=at)
+            at += result.retry_after_seconds or 0.0
+        elif group.reading(poll.object_id) == asked.reading(poll.object_id):
             return self._handle_response(group, poll, result)
         # The result belongs to a configuration that is not in force any more.
-        now = self._clock.now()
-        return PendingPoll(poll.key, due_at=now, at=now)
+        return PendingPoll(poll.key, due_at=at, at=at)
 
     def _fetch(
         self, group: ObjectGroup, poll: PendingPoll, request: ApiRequest
@@ -308,19 +313,21 @@ class Poller:
         self, group: ObjectGroup, poll: PendingPoll, failure: FetchError
     ) -> PendingPoll | None:
         now = self._clock.now()
-        queue = group.queue
+        queue, wait = group.queue, failure.retry_after_seconds or 0.0
         if isinstance(failure, KeyRefused):
-            before = queue.pause
-            pause = queue.finish_refused(poll, reason=failure.reason, now=now)
-            self.pauses.update(group, failure)
+            before, reason = queue.pause, failure.reason
+            pause = queue.finish_refused(
+                poll, reason=reason, now=now, wait_seconds=wait
+            )
+            self._pauses.update(group, failure)
             if pause is None and before is None:
                 return self._fail(group, poll, failure, is_slow=True)
             return self._fail(group, poll, failure, is_logged=False)
         is_refused = isinstance(failure, ObjectRefused)
-        queue.finish(poll, is_key_accepted=is_refused, now=now)
+        queue.finish(poll, is_key_accepted=is_refused, now=now, wait_seconds=wait)
         if isinstance(failure, KeyReplaced):
             queue.probe_now(now=now)
-        self.pauses.update(group)
+        self._pauses.update(group)
         if not isinstance(failure, Unavailable | Throttled):
             return self._fail(group, poll, failure, is_slow=is_refused)
         at = group.session.retry_at(

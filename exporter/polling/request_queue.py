@@ -178,9 +178,17 @@ class RequestQueue:
                 self._scheduled_at = math.inf
             self._schedule_first(now)
 
-    def finish(self, poll: PendingPoll, *, is_key_accepted: bool, now: float) -> None:
+    def finish(
+        self,
+        poll: PendingPoll,
+        *,
+        is_key_accepted: bool,
+        now: float,
+        wait_seconds: float = 0.0,
+    ) -> None:
         """Record the end of a request that was not answered 401 or 403, or crashed.
 
+        `wait_seconds` is the least time to the next probe, if this was one.
         A response that shows the key accepted ends the pause that it probes; after 403
         so does that of any object that was not refused. The objects that were refused
         are then known to be forbidden themselves.
@@ -193,11 +201,16 @@ class RequestQueue:
             if pause and is_key_accepted and pause.ends_with(poll.object_id):
                 self._resume(pause, poll.object_id, now)
             elif pause and self.is_probe(poll.object_id):
-                self._probe_later(pause, now)
+                self._probe_later(pause, now, wait_seconds)
             self._schedule_first(now)
 
     def finish_refused(
-        self, poll: PendingPoll, *, reason: FailureReason, now: float
+        self,
+        poll: PendingPoll,
+        *,
+        reason: FailureReason,
+        now: float,
+        wait_seconds: float = 0.0,
     ) -> Pause | None:
         """Record a 401 or 403 and return the pause in force.
 
@@ -212,7 +225,7 @@ class RequestQueue:
                 self._schedule_first(now)
                 return None
             if self._object_ids:  # else no object is left that would probe
-                self._refuse(poll.object_id, reason, now)
+                self._refuse(poll.object_id, reason, now, wait_seconds)
             return self.pause
 
     def reschedule(self, poll: PendingPoll) -> None:
@@ -403,25 +416,28 @@ class RequestQueue:
             first = next(iter(self._waiting.values()))
             self._schedule(first._replace(at=at))
 
-    def _refuse(self, object_id: str, reason: FailureReason, now: float) -> None:
+    def _refuse(
+        self, object_id: str, reason: FailureReason, now: float, wait_seconds: float
+    ) -> None:
         pause = self._pause
         if pause is None:
             if self.session.is_paused_for(self):
                 return  # another component probes the key
-            self._probe_later(Pause(reason, object_id, now, failures=0), now)
+            pause = Pause(reason, object_id, now, failures=0)
+            self._probe_later(pause, now, wait_seconds)
         elif object_id == pause.probe_id:
-            self._probe_later(pause._replace(reason=reason), now)
+            self._probe_later(pause._replace(reason=reason), now, wait_seconds)
         if self._pause and reason is FailureReason.FORBIDDEN:
             forbidden_ids = self._pause.forbidden_ids | {object_id}
             self._pause = self._pause._replace(forbidden_ids=forbidden_ids)
 
-    def _probe_later(self, pause: Pause, now: float) -> None:
+    def _probe_later(self, pause: Pause, now: float, wait_seconds: float) -> None:
         """Let the next object in the rotation probe, after a longer delay."""
         failures = pause.failures + 1
         self._pause = pause._replace(
             failures=failures,
             probe_id=self._after(pause.probe_id),
-            probe_at=now + probe_delay(failures),
+            probe_at=now + max(probe_delay(failures), wait_seconds),
         )
         self._share_pause(self._pause)
         self._schedule_probe(self._pause, now)

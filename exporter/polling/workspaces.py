@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from threading import RLock
 
@@ -26,6 +26,7 @@ from exporter.polling.connections import Connector, WorkspaceConnection
 from exporter.polling.idle import IdleSchedule, is_idle
 from exporter.polling.kinds import KINDS, Kind
 from exporter.polling.object_group import GroupKey, ObjectGroup
+from exporter.polling.pause_display import PauseDisplay
 from exporter.polling.plan_log import log_plans
 from exporter.polling.request_queue import PendingPoll, RequestQueue
 from exporter.polling.scheduler import Scheduler
@@ -33,6 +34,9 @@ from exporter.series.kept import Kept, KeptEntries
 from exporter.system.clock import Clock
 
 _log = logging.getLogger(__name__)
+
+_REFUSED = (FailureReason.FORBIDDEN, FailureReason.NOT_FOUND, FailureReason.BAD_REQUEST)
+"""Failures of one object that may be due to the key, and are polled slowly."""
 
 
 class Workspaces:
@@ -51,6 +55,9 @@ class Workspaces:
     ) -> None:
         self.groups: dict[GroupKey, ObjectGroup] = {}
         """Always as the last `apply` left them."""
+        self.pauses = PauseDisplay(
+            self.groups, store=store, metrics=metrics, clock=clock
+        )
         self._connections: dict[str, WorkspaceConnection] = {}
         self._sessions: dict[str, Session] = {}
         self._scheduler = scheduler
@@ -78,7 +85,7 @@ class Workspaces:
         for one in config.workspaces:  # may block: without a lock
             previous = self._connections.get(one.name)
             connections[one.name] = self._connector.connect(config, one, previous)
-        with self._lock, self._store.published_together():
+        with self._lock, self._published_together():
             self._config = config
             for name in set(self._connections) - set(connections):
                 self._remove_workspace(name)
@@ -86,6 +93,7 @@ class Workspaces:
                 self._kept = {ObjectKey(*key): one for key, one in kept.items()}
             for one in config.workspaces:
                 self._apply(config, self.polled_part(one), connections[one.name])
+            self.pauses.update_all()
 
     def refresh(self, name: str) -> None:
         """Poll the objects that are discovered in a workspace now."""
@@ -99,8 +107,12 @@ class Workspaces:
                 kind.objects(found) != tuple(self._objects(name, kind).values())
                 for kind in KINDS
             ):
-                with self._store.published_together():
+                with self._published_together():
                     self._apply(self._config, found, connection)
+                    self.pauses.update_all()
+
+    def _published_together(self) -> AbstractContextManager[None]:
+        return self._metrics.published_with(self._store.published_together())
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the workspaces."""
@@ -131,17 +143,17 @@ class Workspaces:
                 _log.info("key.changed", extra={"fields": {"workspace": name}})
                 for group in self.groups_of(name):
                     group.queue.probe_now(now=self._clock.now())
-                    self._retry_forbidden(group)
+                    self._retry_refused(group)
                 changed.append(name)
         return tuple(changed)
 
-    def _retry_forbidden(self, group: ObjectGroup) -> None:
-        """Poll at once what the previous key had no permission for."""
+    def _retry_refused(self, group: ObjectGroup) -> None:
+        """Poll at once what the previous key had no permission for, or not found."""
         now = self._clock.now()
         polls = []
         for object_id in group.objects:
             entry = self._store.get(group.object_key(object_id))
-            if entry and entry.status.failure is FailureReason.FORBIDDEN:
+            if entry and entry.status.failure in _REFUSED:
                 polls.append(PendingPoll(entry.key, due_at=now))
         group.queue.enqueue(tuple(polls), now=now)
 
@@ -294,7 +306,8 @@ class Workspaces:
         if ended.headers is not None:
             self._metrics.allowed(name, request.path, ended.headers)
         if ended.answered_at is not None:
-            self._clock_log.compare(name, ended.answered_at, seconds=ended.seconds)
+            seconds = ended.seconds or 0.0
+            self._clock_log.compare(name, ended.answered_at, seconds=seconds)
         fields = {**request.fields, "status": ended.status, "seconds": ended.seconds}
         _log.debug("braze.answered", extra={"fields": fields})
 

@@ -46,6 +46,8 @@ class PackedRow(NamedTuple):
     digest: int
     """64 bits of the JSON under a secret of this process."""
     deflated: bytes
+    size: int
+    """Of the JSON."""
 
 
 class OlderDays(NamedTuple):
@@ -200,7 +202,7 @@ def _packed(row: Row, known: PackedRow | None) -> PackedRow:
     digest = hash(content)
     if known and known.digest == digest:
         return known
-    return PackedRow(digest, zlib.compress(content, _FASTEST))
+    return PackedRow(digest, zlib.compress(content, _FASTEST), len(content))
 
 
 def _row_of(content: bytes) -> Row:
@@ -210,9 +212,13 @@ def _row_of(content: bytes) -> Row:
 
 
 def dump(older: OlderDays) -> dict[str, object] | None:
-    """Return remembered days as a JSON document; None: there are none."""
+    """Return remembered days as a JSON document; None: there are none.
+
+    The oldest days are left out beyond what `parse` accepts, and requested again.
+    """
     if older == NOTHING_OLDER:
         return None
+    older = _with_newest(older)
     return {
         "rows": {
             str(day): binascii.b2a_base64(row.deflated, newline=False).decode()
@@ -221,6 +227,18 @@ def dump(older: OlderDays) -> dict[str, object] | None:
         "requested": sorted(map(str, older.requested)),
         "read_at": older.read_at,
     }
+
+
+def _with_newest(older: OlderDays) -> OlderDays:
+    room = _MAX_BYTES
+    for day, row in sorted(older.rows.items(), reverse=True):
+        room -= row.size
+        if room < 0:
+            return older._replace(
+                rows={one: row for one, row in older.rows.items() if one > day},
+                requested=frozenset(one for one in older.requested if one > day),
+            )
+    return older
 
 
 def parse(document: object) -> OlderDays:
@@ -253,4 +271,4 @@ def _parse_row(encoded: str, room: int) -> tuple[bytes, PackedRow]:
         message = f"expected whole rows of at most {_MAX_BYTES >> 20} MiB"
         raise ValueError(message)
     _row_of(content)
-    return content, PackedRow(hash(content), deflated)
+    return content, PackedRow(hash(content), deflated, len(content))

@@ -73,6 +73,8 @@ class Autosave:
             or self._files_created != self._state.files_created  # by discovery
         ):
             self._saved.clear()
+        # Before the entries: objects may be found while these are compared.
+        complete = set(filter(is_complete, {key.workspace for key in self._saved}))
         entries = {entry.key: entry for entry in self._store.entries()}
         changed = {
             key: kept
@@ -82,7 +84,7 @@ class Autosave:
         gone = [
             key
             for key in self._saved
-            if key not in entries and is_complete(key.workspace)
+            if key not in entries and key.workspace in complete
         ]
         if not changed and not gone:
             return

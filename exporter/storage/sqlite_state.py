@@ -7,6 +7,7 @@ of file or disk is a `StateError`. The file holds neither API keys nor rendered 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import stat
@@ -25,6 +26,8 @@ from exporter.model.json_values import instant
 from exporter.series import older_days, snapshot_json
 from exporter.series.kept import Kept, KeptEntries
 from exporter.storage.table_reader import TableReader, checked_text
+
+_log = logging.getLogger(__name__)
 
 FILE_NAME = "state.sqlite3"
 
@@ -83,6 +86,9 @@ _TABLES = [("table", "catalogues"), ("table", "kept")]
 
 _BUSY_SECONDS = 2.0
 _MAX_VALUE_BYTES = 64 * 1024 * 1024
+"""Of a row and of each of its columns."""
+_MAX_KEY_BYTES = 64 * 1024
+"""Of the columns that are no JSON in ASCII, with SQLite's own bytes."""
 # Steps of SQLite's virtual machine, about ten seconds: 100,000 campaigns take a
 # hundredth of it.
 _STEPS_PER_CHECK, _MAX_CHECKS = 1_000_000, 1000
@@ -97,6 +103,8 @@ class SqliteState:
         self.directory = directory
         self.files_created = 0
         """How many files this object has created or found without a table."""
+        self._not_kept: set[ObjectKey] = set()
+        """The objects whose values were too large at their last save."""
         self._path = directory / FILE_NAME
         self._lock = Lock()
 
@@ -115,10 +123,14 @@ class SqliteState:
     def save(
         self, changed: Mapping[ObjectKey, Kept], gone: Iterable[ObjectKey] = ()
     ) -> None:
-        """Save what changed and delete what is gone; on StateError, neither."""
+        """Save what changed and delete what is gone; on StateError, neither.
+
+        A row that is too large to be read back is logged and left out.
+        """
         rows = (
-            (*key, kept.last_success_at, kept.failure, *_dump(kept))
+            row
             for key, kept in changed.items()
+            if self._fits(key, row := (*key, *_dump(kept)))
         )
         with self._writing() as database:
             database.executemany(
@@ -144,6 +156,24 @@ class SqliteState:
         with self._writing() as database:
             database.execute("DELETE FROM catalogues")
             database.executemany("INSERT INTO catalogues VALUES (?,?,?,?,?)", rows)
+
+    def _fits(self, key: ObjectKey, row: Sequence[str | float | None]) -> bool:
+        """Return whether a row can be read back; log once that one cannot."""
+        size = sum(len(column) for column in row if isinstance(column, str))
+        is_small = size <= _MAX_VALUE_BYTES - _MAX_KEY_BYTES
+        if is_small:
+            self._not_kept.discard(key)
+        elif key not in self._not_kept:
+            self._not_kept.add(key)
+            most = _MAX_VALUE_BYTES >> 20
+            fields = {
+                "workspace": key.workspace,
+                f"{key.kind}_id": key.id,
+                "error": f"its values take {size >> 20} MiB, at most {most} are kept",
+                "advice": "reduce limits.series_per_campaign",
+            }
+            _log.warning("state.not_kept", extra={"fields": fields})
+        return is_small
 
     def exists(self) -> bool:
         """Return whether there is a file that was saved to."""
@@ -305,10 +335,13 @@ def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
     )
 
 
-def _dump(kept: Kept) -> tuple[str, str | None]:
+def _dump(kept: Kept) -> tuple[float, str | None, str, str | None]:
     older = older_days.dump(kept.older)
-    return _json(snapshot_json.dump(kept.snapshot)), None if older is None else _json(
-        older
+    return (
+        kept.last_success_at,
+        kept.failure,
+        _json(snapshot_json.dump(kept.snapshot)),
+        None if older is None else _json(older),
     )
 
 

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import io
 import logging
+import os
+import select
 import sys
+from collections.abc import Mapping
 from queue import Full, Queue
 from threading import Lock, Thread
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
+
+from exporter.system.logformat import Fact
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _log = logging.getLogger(__name__)
 
@@ -76,14 +84,21 @@ class LogWriter(logging.Handler):
     def _write_all(self) -> None:
         while (line := self._lines.get()) is not None:
             is_written = self._write(line)
-            has_lost = self.lost_lines > self._logged_as_lost
-            if is_written and has_lost and self._lines.empty():
-                self._log_loss()
+            lost = self.lost_lines - self._logged_as_lost
+            # A stream that is always slower than the log never empties the queue.
+            is_due = self._lines.empty() or lost >= self._lines.maxsize
+            if is_written and lost and is_due:
+                self._logged_as_lost += lost
+                self.write(logging.WARNING, "log.lines_lost", {"lines": lost})
 
-    def _log_loss(self) -> None:
-        lost = self.lost_lines - self._logged_as_lost
-        self._logged_as_lost += lost
-        _log.warning("log.lines_lost", extra={"fields": {"lines": lost}})
+    def write(self, level: int, event: str, fields: Mapping[str, Fact]) -> None:
+        """Write an event before the lines that wait; for the writing thread only.
+
+        In a full queue it would be lost, too.
+        """
+        extra = {"fields": fields}
+        record = _log.makeRecord(_log.name, level, "", 0, event, (), None, extra=extra)
+        self._write(self.format(record))
 
     def _write(self, line: str) -> bool:
         try:
@@ -95,6 +110,21 @@ class LogWriter(logging.Handler):
         return True
 
 
+class _Descriptor(io.FileIO):
+    """Writes all bytes, also to a pipe that another process made non-blocking."""
+
+    def write(self, content: ReadableBuffer, /) -> int:
+        """Write everything, or raise OSError."""
+        left = memoryview(content)
+        size = left.nbytes
+        while left.nbytes:
+            try:
+                left = left[os.write(self.fileno(), left) :]
+            except BlockingIOError:
+                select.select((), (self,), ())
+        return size
+
+
 def _standard_error() -> TextIO:
     """Return standard error without a buffer.
 
@@ -102,7 +132,7 @@ def _standard_error() -> TextIO:
     at exit, would wait for it.
     """
     try:
-        raw = open(sys.stderr.fileno(), "wb", buffering=0, closefd=False)  # noqa: SIM115
+        raw = _Descriptor(sys.stderr.fileno(), "wb", closefd=False)
     except OSError:
         return sys.stderr  # replaced by a stream without a file
     return io.TextIOWrapper(

@@ -201,6 +201,7 @@ class PollingWorld:
             self.workspaces.groups,
             store=self.store,
             metrics=self.metrics,
+            pauses=self.workspaces.pauses,
             clock=self.clock,
         )
 

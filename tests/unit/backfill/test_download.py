@@ -195,6 +195,18 @@ def test_transient_failures_are_retried(world: DownloadWorld) -> None:
     assert (len(world.finished), shop.failures) == (4, {})
 
 
+def test_a_page_is_retried_after_a_long_retry_after(world: DownloadWorld) -> None:
+    """Of a 503, for example; in the daemon the next poll comes instead."""
+    patience = failure(Unavailable, "server_error", status=503, retry_after=600.0)
+    world.script["a"] = [patience, GOOD]
+    shop = world.workspace("a")
+
+    assert world.download(shop) == "aaa"
+
+    assert world.starts[2] - world.starts[0] == pytest.approx(600, abs=1)
+    assert (len(world.finished), shop.failures) == (2, {})
+
+
 @pytest.mark.parametrize(
     ("response", "reason", "is_retried"),
     [

@@ -177,6 +177,7 @@ def test_an_invalid_key_is_refused_before_the_request(key: str, text: str) -> No
     assert isinstance(failure, errors.KeyRefused)
     assert failure.reason is FailureReason.UNAUTHORIZED
     assert f"environment variable BRAZE_API_KEY {text}" in str(failure)
+    assert failure.seconds is None
     trace = "".join(traceback.format_exception(failure))
     assert "sec" not in trace.partition("API key from")[2]
     assert failure.__context__ is None

@@ -5,9 +5,11 @@ import traceback
 from contextlib import closing as closed_after
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
+from exporter.braze import connection_errors, responses
 from exporter.model import errors
 from exporter.model.errors import FailureReason
 from exporter.model.rate_limit_headers import RateLimitHeaders
@@ -62,6 +64,38 @@ def test_a_failure_has_message_and_headers_of_the_response() -> None:
 def test_a_failure_has_the_duration_until_it(reply: bytes) -> None:
     """Without the loading of certificates, which is no part of the request."""
     assert failure_from(reply, monotonic=FakeClock().now).seconds == 0.0
+
+
+@pytest.mark.parametrize("reply", [answer(status="429 No"), answer(status="500 No")])
+def test_the_duration_of_a_failure_ends_with_the_last_byte(
+    reply: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reading its message takes does not count."""
+    clock = FakeClock()
+
+    def slow(_: bytes) -> str:
+        clock.advance(5)
+        return ""
+
+    monkeypatch.setattr(responses, "message_of", slow)
+
+    assert failure_from(reply, monotonic=clock.now).seconds == 0.0
+
+
+def test_the_duration_of_a_rejected_certificate_excludes_what_it_is_told_by(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The authorities are compared with their files, which may be on a slow disk."""
+    clock = FakeClock()
+    explain = connection_errors.reason_and_text
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        clock.advance(5)
+        return explain(*args, **kwargs)
+
+    monkeypatch.setattr(connection_errors, "reason_and_text", slow)
+
+    assert failure_from(b"no HTTP", monotonic=clock.now).seconds == 0.0
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"\xff", b"x" * 10**5, b""])

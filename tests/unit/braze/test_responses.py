@@ -271,7 +271,6 @@ def test_the_message_of_an_error_response(body: bytes, message: str) -> None:
         (401, errors.KeyRefused, FailureReason.UNAUTHORIZED),
         (403, errors.KeyRefused, FailureReason.FORBIDDEN),
         (404, errors.ObjectRefused, FailureReason.NOT_FOUND),
-        (418, errors.ObjectRefused, FailureReason.BAD_REQUEST),
         (429, errors.Throttled, FailureReason.RATE_LIMITED),
         (500, errors.Unavailable, FailureReason.SERVER_ERROR),
         *(
@@ -292,6 +291,22 @@ def test_every_status_has_its_failure(
     assert failure.status == status
     assert failure.rate_limit == RateLimitHeaders(limit=9)
     assert failure.retry_after_seconds == 5.0
+
+
+@pytest.mark.parametrize("status", [402, 409, 418, 420, 423, 430])
+def test_a_status_that_braze_does_not_document_is_temporary_if_it_says_when(
+    status: int,
+) -> None:
+    temporary = (errors.Unavailable, FailureReason.SERVER_ERROR)
+    refused_itself = (errors.ObjectRefused, FailureReason.BAD_REQUEST)
+    for value, expected in {
+        "7": temporary,
+        "Mon, 21 Sep 2026 14:13:27 GMT": temporary,
+        "soon": refused_itself,
+        "": refused_itself,
+    }.items():
+        failure = refused(status, headers={"Retry-After": value})
+        assert (type(failure), failure.reason) == expected
 
 
 @pytest.mark.parametrize(

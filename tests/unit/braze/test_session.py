@@ -71,7 +71,7 @@ def test_a_response_is_returned_and_settled(cached: str | None) -> None:
     assert world.braze.requests == [{"length": 3}]
     assert isinstance(result, BrazeResponse)
     assert result.document == (cached or "parsed: a document")
-    assert world.ended == [Ended(REQUEST, 200, HEADERS, seconds=2)]
+    assert world.ended == [Ended(REQUEST, 200, HEADERS, seconds=None)]
     bucket = world.budget().bucket
     assert (bucket.in_flight, bucket.limit, bucket.remaining) == (0, 100, 50)
 
@@ -95,7 +95,7 @@ def test_a_failure_is_returned_and_settled(
     result = world.fetch(ended)
 
     assert result is ended
-    assert world.ended == [Ended(REQUEST, status, ended.rate_limit, seconds=2)]
+    assert world.ended == [Ended(REQUEST, status, ended.rate_limit, seconds=None)]
     bucket = world.budget().bucket
     assert bucket.in_flight == 0
     assert bucket.remaining == (50 if ended.rate_limit else None)

@@ -245,6 +245,15 @@ def test_a_refused_key_is_probed_ever_more_rarely(
     assert facts["endpoint"].endswith("/campaigns/list")
 
 
+def test_a_refused_key_is_probed_no_earlier_than_retry_after() -> None:
+    world = DiscoveryWorld("A")
+    world.api.failures = [
+        failure(KeyRefused, "forbidden", status=403, retry_after=600.0)
+    ]
+
+    assert world.step() == 600
+
+
 def test_a_page_is_retried_and_after_five_failures_the_whole_list() -> None:
     names = [f"N{n}" for n in range(FULL_PAGE + 1)]
     world = DiscoveryWorld(*names, include_drafts=True)

@@ -548,6 +548,28 @@ def test_a_replaced_key_keeps_the_campaigns_until_the_list_is_read(
     assert found == (["B"] if has_other_campaigns else ["A"])
 
 
+def test_a_restored_catalogue_is_not_complete_before_the_list_is_read(
+    tmp_path: Path,
+) -> None:
+    """After a crash it may lack objects whose values were saved."""
+    world = ServiceWorld(tmp_path)
+    world.apply()
+    world.run_until_settled()
+    assert world.service.is_complete("shop")
+
+    again = ServiceWorld(tmp_path)
+    again.apply()
+    again.run()
+    assert again.api.requested == []
+    assert again.service.was_tried("shop", is_late=False)
+    assert not again.service.is_complete("shop")
+
+    again.run()
+    again.run_until_settled()
+    assert again.api.requested[0] == "page 0"
+    assert again.service.is_complete("shop")
+
+
 def test_both_kinds_have_their_own_catalogues(tmp_path: Path) -> None:
     """Of one account: each is read, restored, and read again with another key."""
     world = ServiceWorld(tmp_path)

@@ -14,6 +14,7 @@ from exporter.metrics.object_metrics import lines_of, render_values
 from exporter.model.config import Selection
 from exporter.model.errors import (
     FailureReason,
+    FetchError,
     KeyRefused,
     KeyReplaced,
     ObjectRefused,
@@ -317,6 +318,22 @@ def test_a_probe_after_429_is_followed_by_the_next_probe() -> None:
     assert probe.at == world.clock.now() + 120
 
 
+@pytest.mark.parametrize(
+    "end",
+    [
+        failure(Unavailable, "server_error", status=503, retry_after=600.0),
+        failure(KeyRefused, "unauthorized", status=401, retry_after=600.0),
+    ],
+)
+def test_no_probe_is_earlier_than_retry_after(end: FetchError) -> None:
+    world = new_world("ab")
+    world.poll(WRONG_KEY)
+
+    world.poll(end, poll=world.scheduler.history[-1])
+
+    assert world.scheduler.history[-1].at == world.clock.now() + 600
+
+
 def test_a_refused_key_is_shown_on_every_campaign() -> None:
     world = new_world("ab")
 
@@ -339,7 +356,7 @@ def test_a_pause_of_another_component_is_shown(
     session, discovery = world.shop.session, object()
 
     session.pause_key(discovery, probe_at=world.clock.now() + 60)
-    world.poller.pauses.update_all()
+    world.workspaces.pauses.update_all()
 
     assert world.poll(DOCUMENT) is None
     assert world.braze.requests == []
@@ -347,7 +364,7 @@ def test_a_pause_of_another_component_is_shown(
     assert world.metric("workspace_paused", reason="unauthorized") == 1
 
     session.resume_key(discovery)
-    world.poller.pauses.update_all()
+    world.workspaces.pauses.update_all()
 
     assert world.metric("workspace_paused", reason="unauthorized") == 0
     assert caplog.messages == ["workspace.paused", "workspace.resumed"]

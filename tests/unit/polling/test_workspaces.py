@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
+from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.object_metrics import render_status, render_values
 from exporter.model.config import ObjectConfig, WorkspaceConfig
 from exporter.model.errors import FailureReason, Unavailable
@@ -261,6 +264,34 @@ def test_a_workspace_is_added_and_removed() -> None:
     assert world.metric("polls_total", result="stored") == 3
     assert world.workspaces.session_of("shop") is world.shop.session
     assert world.workspaces.session_of("other") is None
+
+
+@pytest.mark.parametrize("is_gzip", [False, True])
+def test_a_page_has_workspaces_of_one_configuration(*, is_gzip: bool) -> None:
+    """Those of campaigns and of the exporter's own metrics, also during a reload."""
+    world = PollingWorld()
+    store, metrics = world.store, world.metrics
+    pages = ExpositionPages(store.entries, metrics, version=lambda: store.version)
+    seen: list[set[str]] = []
+
+    def look() -> None:
+        page = b"".join(pages.render(is_gzip=is_gzip, is_openmetrics=False))
+        text = (gzip.decompress(page) if is_gzip else page).decode()
+        lines = [line for line in text.splitlines() if "interval_seconds{" in line]
+        for name in ("braze_campaign_", "braze_exporter_"):
+            of_name = [line for line in lines if line.startswith(name)]
+            seen.append(set(re.findall(r'workspace="(\w+)"', "".join(of_name))))
+
+    def looking(one: WorkspaceConfig) -> WorkspaceConfig:
+        look()
+        return one
+
+    world.apply(config(workspace("a", name="one"), workspace("b", name="two")))
+    world.workspaces.polled_part = looking
+    world.apply(config(workspace("a", name="three"), workspace("b", name="four")))
+    look()
+
+    assert seen == [{"one", "two"}] * 4 + [{"three", "four"}] * 2
 
 
 def test_a_replaced_queue_has_no_polls_that_wait() -> None:
@@ -625,6 +656,35 @@ def test_a_result_of_previous_windows_is_dropped_and_polled_again() -> None:
     assert world.braze.requests[-1]["length"] == 100
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"timeout": "9s"},
+        {"proxy": "http://127.0.0.1:3128"},
+        {"limits": {"response_bytes": "8MiB"}},
+    ],
+    ids=str,
+)
+def test_a_failure_of_previous_connections_is_dropped_and_polled_again(
+    changes: dict[str, Any],
+) -> None:
+    """A timeout, or an error of the previous proxy."""
+    world = polled_world("a")
+    before = world.entry()
+    of_all = {name: changes[name] for name in changes if name == "limits"}
+    of_shop = {name: changes[name] for name in changes if name != "limits"}
+    changed = config(workspace("a", **of_shop), **of_all)
+    world.braze.during = lambda: world.apply(changed)
+
+    upcoming = world.poll(TIMED_OUT)
+
+    assert upcoming is not None
+    assert (upcoming.at, upcoming.failure) == (world.clock.time, None)
+    assert world.entry().status == before.status
+    assert world.poll(EMPTY_DOCUMENT, poll=upcoming)
+    assert world.entry().read_at > before.read_at
+
+
 @pytest.mark.parametrize("result", [EMPTY_DOCUMENT, TIMED_OUT, NOT_FOUND, WRONG_KEY])
 def test_a_late_result_of_the_previous_account_is_dropped(result: object) -> None:
     world = polled_world("a")
@@ -649,13 +709,63 @@ def test_a_campaign_that_joins_a_paused_workspace_is_down_at_once() -> None:
     assert any('reason="unauthorized"' in line for line in lines)
 
 
-def test_after_a_new_key_a_forbidden_campaign_is_polled_at_once() -> None:
+def test_canvases_that_join_a_paused_workspace_are_counted_as_paused() -> None:
+    world = paused_world("a")
+
+    world.apply(with_canvases(config(workspace("a")), "x"))
+
+    assert world.metric("canvases_paused", reason="unauthorized") == 1
+
+
+def test_a_pause_ends_with_the_campaigns_that_probe() -> None:
+    """The pause of the key holds for canvases; they are polled and shown again."""
+    world = PollingWorld()
+    world.braze.responses = [WRONG_KEY]
+    both = with_canvases(config(workspace("a")), "x")
+    world.apply(both)
+    world.run(until=NOW + 30)
+    assert world.metric("canvases_paused", reason="unauthorized") == 1
+
+    (shop,) = both.workspaces
+    world.apply(both._replace(workspaces=(replace(shop, campaigns=()),)))
+
+    assert PAUSED not in world.page()
+    assert world.metric("canvases_paused", reason="unauthorized") == 0
+    status = world.entry("x", kind=CANVAS).status_blocks
+    assert b"unauthorized" not in status.text
+
+
+def test_a_day_has_no_revision_from_the_previous_account() -> None:
+    world = PollingWorld()
+    days = [{"time": f"2025-06-{day}", "opens": 10} for day in (14, 15)]
+    world.braze.responses = [{"data": days}]
+    world.apply(config(workspace("a"), revisions=True))
+    world.run(until=NOW + 30)
+
+    other = workspace("a", endpoint="https://rest.iad-02.braze.com")
+    for day in days:
+        day["opens"] = 1000
+    world.apply(config(other, revisions=True))
+    world.run(until=NOW + 60)
+
+    family = "braze_campaign_overall_last_complete_day"
+    labels = '{workspace="shop",campaign="Campaign a",metric="opens"}'
+    assert f"{family}{labels} 1000\n" in world.page()
+    assert f"{family}_revision{labels} 0\n" in world.page()
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [FailureReason.FORBIDDEN, FailureReason.NOT_FOUND, FailureReason.BAD_REQUEST],
+)
+def test_after_a_new_key_a_refused_campaign_is_polled_at_once(
+    reason: FailureReason,
+) -> None:
+    """The previous key may have been of another workspace in Braze."""
     world = polled_world("ab", interval="1h")
     world.store.update(
         key("a"),
-        lambda entry: entry._replace(
-            status=entry.status._replace(failure=FailureReason.FORBIDDEN)
-        ),
+        lambda entry: entry._replace(status=entry.status._replace(failure=reason)),
     )
     world.braze.requests.clear()
 

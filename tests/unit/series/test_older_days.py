@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -134,17 +134,26 @@ def test_newer_days_in_a_response_of_older_ones_are_left_out() -> None:
 
 
 def test_packed_rows_that_are_too_long_together_are_refused() -> None:
-    """A state file is not trusted, and its rows are inflated together."""
+    """A state file is not trusted, and its rows are inflated together.
+
+    Of a canvas with more the newest days are kept, and the others requested again.
+    """
     text = "x" * (9 * 1024 * 1024)
     rows: list[tuple[date, Any]] = [(ago(age), {"text": text}) for age in (1, 2, 3, 4)]
-    packed = [
-        dump(merge(NOTHING_OLDER, rows[:most], today=TODAY, request=0, days=28))
-        for most in (3, 4)
-    ]
+    older = merge(NOTHING_OLDER, rows, today=TODAY, request=0, days=28)
+    packed = dump(older)
+    assert packed is not None
 
-    assert len(parse(packed[0]).rows) == 3
+    kept = parse(packed)
+    assert set(kept.rows) == {ago(1), ago(2), ago(3)}
+    assert kept.requested == {ago(1), ago(2), ago(3)}
+    assert dump(kept) == packed
+
+    fourth = dump(older._replace(rows={ago(4): older.rows[ago(4)]}))
+    assert fourth is not None
+    more = {**cast("Any", packed["rows"]), **cast("Any", fourth["rows"])}
     with pytest.raises(ValueError, match="rows of at most 32 MiB"):
-        parse(packed[1])
+        parse({**packed, "rows": more})
 
 
 def test_a_restated_day_replaces_the_remembered_one() -> None:

@@ -115,6 +115,30 @@ def test_restored_values_are_not_written_again(
     assert later.state.saves == []
 
 
+def test_an_object_that_is_found_during_a_save_keeps_its_values(
+    fixture: Fixture, tmp_path: Path
+) -> None:
+    """Discovery ends while the entries of the store are compared."""
+    fixture.put(*"abc")
+    fixture.autosave.save()
+    later = Fixture(tmp_path)
+    later.autosave.restore()
+    later.put("a")
+    complete: list[str] = []
+    entries = later.store.entries
+
+    def entries_before_more_are_found() -> tuple[Entry, ...]:
+        known = entries()
+        later.put("b", "c")
+        complete.append("shop")
+        return known
+
+    later.store.entries = entries_before_more_are_found  # type: ignore[method-assign]  # one call
+    later.autosave.save(complete.__contains__)
+
+    assert later.saved_ids() == {"a", "b", "c"}
+
+
 def test_the_failure_of_the_last_poll_is_saved(fixture: Fixture) -> None:
     """So that a restart does not make a failing campaign look healthy."""
     fixture.put("a", is_up=False, failure=FailureReason.TIMEOUT)

@@ -23,7 +23,7 @@ from exporter.model.snapshot import VARIATION, WHOLE, Day, Figures, Part
 from exporter.series import older_days, snapshot_json
 from exporter.series.kept import Kept
 from exporter.series.older_days import NOTHING_OLDER
-from exporter.storage import table_reader
+from exporter.storage import sqlite_state, table_reader
 from exporter.storage.sqlite_state import FILE_NAME, VERSION, SqliteState
 
 from tests.support.daemon_process import clean_environment, until
@@ -343,6 +343,25 @@ def test_a_row_that_occurs_twice_is_loaded_once(
 
     assert SqliteState(file.parent).load() == {KEY: KEPT}
     assert [event for event, _ in logged(caplog)] == ["state.skipped"]
+
+
+def test_values_too_large_to_be_read_back_cost_themselves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged once; the others of the same save are kept."""
+    monkeypatch.setattr(sqlite_state, "_MAX_VALUE_BYTES", 80_000)
+    figures = {f"field_{n}": n for n in range(3000)}
+    day = Day(TODAY, 1.0, ((WHOLE, figures),))
+    large = SNAPSHOT._replace(parts=(WHOLE,), latest=day, last_complete=None)
+    large = large._replace(trailing=(), first_complete=None)
+    state = SqliteState(tmp_path)
+
+    for _ in range(2):
+        state.save({OTHER: KEPT._replace(snapshot=large), KEY: KEPT})
+
+    assert state.load() == {KEY: KEPT}
+    ((event, fields),) = logged(caplog)
+    assert (event, fields["campaign_id"]) == ("state.not_kept", "c2")
 
 
 @pytest.mark.parametrize("size", [100, 1_000_000])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import logging
 import os
+import sys
+from threading import Event
 
+import pytest
 from exporter.system.log_writer import LogWriter, lost_lines
 from exporter.system.logformat import Logfmt
 
@@ -57,6 +60,52 @@ def test_no_caller_waits_for_a_pipe_that_nothing_reads() -> None:
                 writer.close()
         finally:
             logging.getLogger().removeHandler(writer)
+
+
+def test_a_full_pipe_that_does_not_block_loses_no_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Standard error is non-blocking if a process that shares it made it so."""
+    reader, writer_end = os.pipe()
+    os.set_blocking(writer_end, False)
+    lines = [f"{number} ".ljust(10_000, "x") for number in range(50)]
+    with os.fdopen(writer_end, "w", encoding="utf-8") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        writer = LogWriter()
+        for line in lines:
+            writer.emit(record(line))
+
+        with os.fdopen(reader, encoding="utf-8") as pipe:
+            read = [next(pipe).rstrip("\n") for _ in lines]
+        writer.close()
+
+    assert read == lines
+    assert writer.lost_lines == 0
+
+
+def test_losses_are_told_although_the_queue_is_never_empty() -> None:
+    """The stream is slower than the log: a line comes with each that is written."""
+    may_write, writes = Event(), []
+
+    class SlowStream(io.StringIO):
+        def write(self, text: str, /) -> int:
+            assert may_write.wait(60)
+            writes.append(text)
+            if len(writes) < 50:
+                for _ in range(20):
+                    writer.emit(record("more"))
+            return len(text)
+
+    writer = LogWriter(SlowStream(), waiting_lines=5)
+    writer.setFormatter(Logfmt())
+    for _ in range(10):
+        writer.emit(record("first"))
+    may_write.set()
+    until(lambda: len(writes) >= 50)
+    writer.close()
+
+    told = [number for number, text in enumerate(writes[:50]) if "lines_lost" in text]
+    assert told
 
 
 def test_a_stream_that_fails_loses_its_lines_only() -> None:
