@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from exporter.braze.rate_limit import Budget
-from exporter.braze.responses import BrazeResponse
+from exporter.braze.responses import Body, BrazeResponse
 from exporter.braze.session import (
     CAMPAIGN_ANALYTICS,
     SHARED,
@@ -29,6 +29,10 @@ REQUEST = ApiRequest(
 
 
 failed = partial(failure, status=500, headers=HEADERS)
+
+
+def parsed(body: Body) -> str:
+    return f"parsed: {body.document()}"
 
 
 class SessionWorld:
@@ -55,7 +59,7 @@ class SessionWorld:
         self.braze.responses = [end]
         self.braze.during = partial(self.clock.advance, 2)
         self.session.spend(REQUEST.bucket, now=self.clock.now())
-        return self.session.fetch(REQUEST, "parsed: {}".format, lambda _: cached)
+        return self.session.fetch(REQUEST, parsed, lambda _: cached)
 
     def budget(self) -> Budget:
         """Return the budget of the bucket of the requests."""
