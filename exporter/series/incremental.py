@@ -10,7 +10,7 @@ from datetime import date
 from math import ceil
 from typing import NamedTuple
 
-from exporter.model.snapshot import Day, Snapshot, Stats
+from exporter.model.snapshot import Day, Part, Snapshot, Stats
 from exporter.series import month_to_date, older_days, recent_days, row_place
 from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
@@ -205,7 +205,7 @@ class _NewestRow:
         self._today = options.today
         ((self.day, self._stats),) = rows.days(1)
         parts = rows.parser.parts()
-        self._keys = {part: key for key, part in parts.items()}
+        self._keys = {_identity(part): key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
         used = fields_in_use(self._stats) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
@@ -218,7 +218,7 @@ class _NewestRow:
         None: the messages of the month have to be added up again.
         """
         figures = tuple(
-            (part, _same_fields(self._stats[self._keys[part]], stats))
+            (part, _same_fields(self._stats[self._keys[_identity(part)]], stats))
             for part, stats in latest.figures
         )
         history, month = previous.history, previous.month_to_date
@@ -237,6 +237,11 @@ class _NewestRow:
             history=history,
             month_to_date=month,
         )
+
+
+def _identity(part: Part) -> Part:
+    """Return what the newest row has of a part: an older row may show a control."""
+    return part._replace(is_control=False)
 
 
 def _same_fields(stats: Stats, previous: Stats) -> Stats:
