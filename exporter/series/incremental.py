@@ -16,7 +16,6 @@ from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
     activity,
-    fields_in_use,
     past_day,
     row_parser_of,
     rows_of,
@@ -204,10 +203,11 @@ class _NewestRow:
     def __init__(self, rows: DocumentRows, options: ParseOptions) -> None:
         self._today = options.today
         ((self.day, self._stats),) = rows.days(1)
+        row = rows.rows[0][1]
         parts = rows.parser.parts()
         self._keys = {_identity(part): key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
-        used = fields_in_use(self._stats) if options.skip_unused else ()
+        used = rows.parser.fields_in_use([row]) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
         self.shape = hash((*shape, *counts))

@@ -349,6 +349,30 @@ def test_a_step_is_dropped_whole_at_the_limit() -> None:
     assert found.dropped_series == 4
 
 
+@pytest.mark.parametrize("excluded", [(), ("sms",)])
+def test_a_field_in_use_in_a_part_that_is_not_exposed_is_exposed(
+    excluded: tuple[str, ...],
+) -> None:
+    """Without steps of a canvas, or of a channel that is not selected."""
+    used = step(email=[{"sent": 0, "bounces": 0}], sms=[{"sent": 4, "bounces": 0}])
+    day = {
+        "time": str(TODAY),
+        "total_stats": {"entries": 1, "conversions1": 0, "conversions2": 0},
+        "step_stats": {"s": {**used, "conversions1": 1}},
+    }
+
+    found = read(
+        day,
+        row_parser=CanvasRowParser,
+        skip_unused=True,
+        channels=Selection(exclude=excluded),
+    )
+
+    assert set(values(found, "overall_daily")) == {("conversions1",), ("entries",)}
+    assert values(found, "daily")["email", "sent"] == 0
+    assert ("email", "bounces") not in values(found, "daily")
+
+
 def test_a_field_in_use_on_a_remembered_day_is_exposed() -> None:
     """Of all parts, and by all families, from the response with that day on."""
     quiet = {
