@@ -21,7 +21,7 @@ from exporter.series.parse import (
     rows_of,
     snapshot_of,
 )
-from exporter.series.row_place import Body, RowPlace
+from exporter.series.row_place import ResponseBody, RowPlace
 from exporter.series.rows import DocumentRows, Row
 
 
@@ -57,7 +57,7 @@ class ParsedDocument(NamedTuple):
 
 
 def parse(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     *,
     previous: Snapshot | None = None,
@@ -83,7 +83,7 @@ def parse_samples(document: object, options: ParseOptions) -> ParsedDocument:
 
 
 def parse_part(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     *,
     older: OlderDays,
@@ -120,7 +120,9 @@ def parse_part(
     return _parsed(rows, requested, previous, place)._replace(older=merged)
 
 
-def _place(body: Body, rows: DocumentRows, options: ParseOptions) -> RowPlace | None:
+def _place(
+    body: ResponseBody, rows: DocumentRows, options: ParseOptions
+) -> RowPlace | None:
     """Return the place of the one day that is not over, if all others are."""
     if sum(day >= options.today for day, _ in rows.rows) != 1:
         return None
@@ -150,7 +152,7 @@ class _Reused(NamedTuple):
 
 
 def _reused(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     previous: Snapshot | None,
     cached: CachedDocument | None,
