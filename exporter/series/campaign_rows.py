@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from exporter.model.config import Selection
@@ -110,18 +110,19 @@ class CampaignRowParser(RowParser):
         return can_be_quiet(days_needed(windows))
 
     @staticmethod
+    def objects(row: Row) -> Iterator[Mapping[str, object]]:
+        """Yield the row and its entries."""
+        yield row
+        messages = row.get("messages")
+        for channel in messages.values() if isinstance(messages, dict) else ():
+            for entry in channel if isinstance(channel, list) else ():
+                if isinstance(entry, dict):
+                    yield entry
+
+    @staticmethod
     def has_count(row: Row) -> bool:
         """Return whether the row or one of its entries has a number other than 0."""
-        messages = row.get("messages")
-        channels = messages.values() if isinstance(messages, dict) else ()
-        entries = [
-            entry
-            for channel in channels
-            if isinstance(channel, list)
-            for entry in channel
-            if isinstance(entry, dict)
-        ]
-        return any(is_counted(part.values()) for part in (row, *entries))
+        return any(is_counted(one.values()) for one in CampaignRowParser.objects(row))
 
     def _keys(self, channel: str, entries: Sequence[Row]) -> Sequence[PartKey]:
         """Return the key of each entry of a channel on one day."""

@@ -9,7 +9,7 @@ so they are added up.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from exporter.model.config import Selection
@@ -127,18 +127,25 @@ class CanvasRowParser(RowParser):
         return True
 
     @staticmethod
+    def objects(row: Row) -> Iterator[Mapping[str, object]]:
+        """Yield the whole, the variants, and the steps with their messages."""
+        total = row.get("total_stats")
+        if isinstance(total, dict):
+            yield total
+        yield from _objects(row.get("variant_stats"))
+        for step in _objects(row.get("step_stats")):
+            yield step
+            yield from _messages(step)
+
+    @staticmethod
     def has_count(row: Row) -> bool:
         """Return whether users entered or a message counted anything on that day."""
-        total, steps = row.get("total_stats"), row.get("step_stats")
+        total = row.get("total_stats")
         entries = total.get("entries") if isinstance(total, dict) else None
         counts = (
             value
-            for step in (steps.values() if isinstance(steps, dict) else ())
-            if isinstance(step, dict) and isinstance(step.get("messages"), dict)
-            for channel in step["messages"].values()
-            if isinstance(channel, list)
-            for message in channel
-            if isinstance(message, dict)
+            for step in _objects(row.get("step_stats"))
+            for message in _messages(step)
             for value in message.values()
         )
         return is_counted((entries,)) or is_counted(counts)
@@ -184,6 +191,22 @@ class CanvasStepsRowParser(CanvasRowParser):
     """Parses the rows of one canvas; each step is a part too."""
 
     has_steps = True
+
+
+def _objects(value: object) -> Iterator[Mapping[str, object]]:
+    """Yield the objects in the fields of a value."""
+    for one in value.values() if isinstance(value, dict) else ():
+        if isinstance(one, dict):
+            yield one
+
+
+def _messages(step: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the messages of all channels of a step."""
+    messages = step.get("messages")
+    for channel in messages.values() if isinstance(messages, dict) else ():
+        for message in channel if isinstance(channel, list) else ():
+            if isinstance(message, dict):
+                yield message
 
 
 def _sum(messages: Sequence[Stats]) -> Stats:

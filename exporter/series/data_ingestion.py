@@ -30,14 +30,24 @@ def joined(before: object, page: object) -> Mapping[str, object]:
 
 
 def parse(document: object, options: ParseOptions) -> Snapshot:
-    """Return the start and the status of each integration's last sync."""
-    listed = [one for one in _items(document) if isinstance(one, dict)]
-    named = [(text_of(one.get(_ID)), text_of(one.get(_NAME)), one) for one in listed]
-    named = [one for one in named if one[0] or one[1]]
-    names = samples.unique_names((id_, name) for id_, name, _ in named)
+    """Return the start and the status of each integration's last sync.
+
+    Of an integration that moved to a later page between two requests, the later one
+    is used.
+    """
+    items = _items(document)
+    listed: dict[tuple[str, int], tuple[str, str, Mapping[str, object]]] = {}
+    skipped_rows = 0
+    for number, item in enumerate(items):
+        fields = item if isinstance(item, dict) else {}
+        id_, name = text_of(fields.get(_ID)), text_of(fields.get(_NAME))
+        skipped_rows += not (id_ or name)
+        if id_ or name:
+            listed[id_, 0 if id_ else number] = (id_, name, fields)
+    names = samples.unique_names((id_, name) for id_, name, _ in listed.values())
     units = []
     for name, (_, _, one) in sorted(
-        zip(names, named, strict=True), key=lambda it: it[0]
+        zip(names, listed.values(), strict=True), key=lambda it: it[0]
     ):
         unit = []
         at = parse_instant(one.get(_STARTED_AT), options.timezone)
@@ -53,7 +63,7 @@ def parse(document: object, options: ParseOptions) -> Snapshot:
         units,
         series_limit=options.series_limit,
         ignored_values=0,
-        skipped_rows=len(_items(document)) - len(named),
+        skipped_rows=skipped_rows,
     )
 
 

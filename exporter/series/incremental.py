@@ -10,19 +10,18 @@ from datetime import date
 from math import ceil
 from typing import NamedTuple
 
-from exporter.model.snapshot import Day, Snapshot, Stats
+from exporter.model.snapshot import Day, Part, Snapshot, Stats
 from exporter.series import month_to_date, older_days, recent_days, row_place
 from exporter.series.older_days import NOTHING_OLDER, SURE_DAYS, OlderDays
 from exporter.series.parse import (
     ParseOptions,
     activity,
-    fields_in_use,
     past_day,
     row_parser_of,
     rows_of,
     snapshot_of,
 )
-from exporter.series.row_place import Body, RowPlace
+from exporter.series.row_place import ResponseBody, RowPlace
 from exporter.series.rows import DocumentRows, Row
 
 
@@ -58,7 +57,7 @@ class ParsedDocument(NamedTuple):
 
 
 def parse(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     *,
     previous: Snapshot | None = None,
@@ -84,7 +83,7 @@ def parse_samples(document: object, options: ParseOptions) -> ParsedDocument:
 
 
 def parse_part(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     *,
     older: OlderDays,
@@ -121,7 +120,9 @@ def parse_part(
     return _parsed(rows, requested, previous, place)._replace(older=merged)
 
 
-def _place(body: Body, rows: DocumentRows, options: ParseOptions) -> RowPlace | None:
+def _place(
+    body: ResponseBody, rows: DocumentRows, options: ParseOptions
+) -> RowPlace | None:
     """Return the place of the one day that is not over, if all others are."""
     if sum(day >= options.today for day, _ in rows.rows) != 1:
         return None
@@ -151,7 +152,7 @@ class _Reused(NamedTuple):
 
 
 def _reused(
-    body: Body,
+    body: ResponseBody,
     options: ParseOptions,
     previous: Snapshot | None,
     cached: CachedDocument | None,
@@ -204,10 +205,11 @@ class _NewestRow:
     def __init__(self, rows: DocumentRows, options: ParseOptions) -> None:
         self._today = options.today
         ((self.day, self._stats),) = rows.days(1)
+        row = rows.rows[0][1]
         parts = rows.parser.parts()
-        self._keys = {part: key for key, part in parts.items()}
+        self._keys = {_identity(part): key for key, part in parts.items()}
         names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
-        used = fields_in_use(self._stats) if options.skip_unused else ()
+        used = rows.parser.fields_in_use([row]) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
         self.shape = hash((*shape, *counts))
@@ -218,7 +220,7 @@ class _NewestRow:
         None: the messages of the month have to be added up again.
         """
         figures = tuple(
-            (part, _same_fields(self._stats[self._keys[part]], stats))
+            (part, _same_fields(self._stats[self._keys[_identity(part)]], stats))
             for part, stats in latest.figures
         )
         history, month = previous.history, previous.month_to_date
@@ -237,6 +239,11 @@ class _NewestRow:
             history=history,
             month_to_date=month,
         )
+
+
+def _identity(part: Part) -> Part:
+    """Return what the newest row has of a part: an older row may show a control."""
+    return part._replace(is_control=False)
 
 
 def _same_fields(stats: Stats, previous: Stats) -> Stats:

@@ -11,7 +11,6 @@ from collections.abc import (
     Callable,
     Hashable,
     Iterable,
-    Iterator,
     Mapping,
     Sequence,
     Set,
@@ -77,7 +76,7 @@ class ParseOptions(NamedTuple):
     revisions: bool = False
     """Whether the last complete day is compared with its first reading."""
     skip_unused: bool = False
-    """Whether fields are left out that are 0 in all numbers of all days."""
+    """Whether fields are left out that are 0 in all numbers of all rows."""
     sample_parser: SampleParser | None = None
     """Of a series of the workspace."""
     now: float = 0.0
@@ -128,7 +127,10 @@ def snapshot_of(
 ) -> Snapshot:
     """Return what `parse` makes of a document, some rows of which may be parsed."""
     all_days = rows.days()
-    days = without_unused(all_days) if options.skip_unused else all_days
+    days = all_days
+    if options.skip_unused:
+        used = rows.parser.fields_in_use(row for _, row in rows.rows)
+        days = [(day, _only(used, stats)) for day, stats in all_days]
     past = [(day, stats) for day, stats in days if day < options.today]
     ages = [((options.today - day).days, stats) for day, stats in past]
     trailing = trailing_sums(ages, options.windows)
@@ -182,20 +184,6 @@ def snapshot_of(
     )
 
 
-def without_unused(
-    days: Sequence[tuple[date, DayStats]],
-) -> list[tuple[date, DayStats]]:
-    """Return the days without the fields that are 0 in all parts on all of them."""
-    used = {name for _, day in days for name in fields_in_use(day)}
-    return [(day, _only(used, stats_by_key)) for day, stats_by_key in days]
-
-
-def fields_in_use(day: DayStats) -> Iterator[str]:
-    """Yield the fields that are not 0 in one of the parts."""
-    for stats in day.values():
-        yield from (name for name, value in stats.items() if value)
-
-
 def _only(names: Set[str], day: DayStats) -> DayStats:
     kept = (
         (key, {name: value for name, value in stats.items() if name in names})
@@ -215,14 +203,17 @@ def parse_history(
     newest row gives, even if it is of today.
     """
     days: dict[date, DayStats] = {}
+    used: set[str] = set()
     parser = row_parser_of(options)
     for document in pages:
         parser.entries = 0  # the limit is that of one document
         for day, row in usable_rows(parser.days(document), options.today)[0]:
             if day not in days:
                 days[day] = parser.parse(row)
+                if options.skip_unused:
+                    used |= parser.fields_in_use([row])
     if options.skip_unused:
-        days = dict(without_unused(list(days.items())))
+        days = {day: _only(used, stats) for day, stats in days.items()}
     dates = complete_dates(days, options.today, first=first, last=last)
     shown_days = [(day, days[day]) for day in reversed(dates) if day in days]
     windows = tuple(one for one in options.windows if one <= len(dates))

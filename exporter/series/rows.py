@@ -7,7 +7,7 @@ itself, and what is left out is counted.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import ClassVar
 
@@ -94,8 +94,24 @@ class RowParser(ABC):
 
     @staticmethod
     @abstractmethod
+    def objects(row: Row) -> Iterator[Mapping[str, object]]:
+        """Yield all objects of the row with numbers, selected or not."""
+
+    @staticmethod
+    @abstractmethod
     def has_count(row: Row) -> bool:
         """Return whether the row counts anything but 0 that makes an object active."""
+
+    def fields_in_use(self, rows: Iterable[Row]) -> set[str]:
+        """Return the label texts of fields that are not 0 in one of the rows."""
+        names = {
+            name
+            for row in rows
+            for one in self.objects(row)
+            for name, value in one.items()
+            if value and is_number(value)
+        }
+        return set(map(clean, names))
 
     def count_entries(self, entries: int) -> None:
         """Raise `MalformedSeries` for too many, before they cost time and memory."""

@@ -106,14 +106,10 @@ def read(
 
 
 def without_unused(
-    days: dict[dt.date, dict[Key, Any]],
+    days: dict[dt.date, dict[Key, Any]], rows: dict[dt.date, Any]
 ) -> dict[dt.date, dict[Key, Any]]:
-    """Return the days without the fields that are 0 wherever they are."""
-    used = set()
-    for values in days.values():
-        for key, value in values.items():
-            if value != 0:
-                used.add(dict(key[2])["metric"])
+    """Return the days without the fields that are 0 wherever they are in the rows."""
+    used = naive_oracle.in_use(list(rows.values()))
     return {
         day: {
             key: value
@@ -157,7 +153,7 @@ def expected(
         for day, row in rows.items()
     }
     if skip_unused:
-        days = without_unused(days)
+        days = without_unused(days, rows)
     channels = {day: of_channels(values) for day, values in days.items()}
     samples = naive_oracle.month_to_date("canvas", channels, today, contract, subject)
 

@@ -104,6 +104,16 @@ def stats(fields: dict[str, Any], hidden: tuple[str, ...]) -> dict[str, Any]:
     return chosen
 
 
+def in_use(value: Any) -> set[str]:
+    """Return the fields that are numbers other than 0 anywhere in a value."""
+    if isinstance(value, list):
+        return set[str]().union(*map(in_use, value))
+    found: set[str] = set()
+    for name, one in value.items() if isinstance(value, dict) else ():
+        found |= {cleaned(name)} if is_value(one) and one != 0 else in_use(one)
+    return found
+
+
 def text(value: object) -> str:
     """Return a text, empty for any other type."""
     return value if isinstance(value, str) else ""
@@ -143,12 +153,7 @@ class Reading:
             self.names[channel] = labels([pairs(entries) for entries in lists])
         self.days = {day: self.read(row) for day, row in rows.items()}
         if skip_unused:
-            used = {
-                dict(own)["metric"]
-                for values in self.days.values()
-                for own, value in values.items()
-                if value != 0
-            }
+            used = in_use(list(rows.values()))
             for day, values in self.days.items():
                 self.days[day] = {
                     own: value

@@ -159,7 +159,7 @@ def canvas_day(
         for each, row in rows.items()
     }
     if skip_unused:
-        days = naive_canvas_oracle.without_unused(days)
+        days = naive_canvas_oracle.without_unused(days, rows)
     found = [("last_complete_day", "", days.get(day, {}))]
     for number in windows:
         chosen = [days[each] for each in days_of_window(rows, day, number)]

@@ -168,7 +168,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
     memory, previous = NaiveMemory(), None
     for days_later, request, rows in polls:
         today = TODAY + timedelta(days=days_later - 15)
-        response = document(*rows)
+        body = body_of(document(*rows))
         options = OPTIONS._replace(
             row_parser=parser,
             today=today,
@@ -178,7 +178,7 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
         )
 
         previous = parse_part(
-            body_of(response),
+            body,
             options,
             older=previous.older if previous else NOTHING_OLDER,
             request=request,
@@ -186,7 +186,8 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
             cached=previous.cached if previous else None,
         )
 
-        memory.add(response, today=today, request=request)
+        # Decoded as the exporter does: NaN is a text.
+        memory.add(body.document(), today=today, request=request)
         assert memory.shown is not None
         shown_today, shown_rows, windows, has_month = memory.shown
         assert samples(previous.snapshot) == naive_canvas_oracle.expected(
@@ -347,6 +348,30 @@ def test_a_step_is_dropped_whole_at_the_limit() -> None:
 
     assert set(values(found, "step_info")) == {("S0", "s-0"), ("S1", "s-1")}
     assert found.dropped_series == 4
+
+
+@pytest.mark.parametrize("excluded", [(), ("sms",)])
+def test_a_field_in_use_in_a_part_that_is_not_exposed_is_exposed(
+    excluded: tuple[str, ...],
+) -> None:
+    """Without steps of a canvas, or of a channel that is not selected."""
+    used = step(email=[{"sent": 0, "bounces": 0}], sms=[{"sent": 4, "bounces": 0}])
+    day = {
+        "time": str(TODAY),
+        "total_stats": {"entries": 1, "conversions1": 0, "conversions2": 0},
+        "step_stats": {"s": {**used, "conversions1": 1}},
+    }
+
+    found = read(
+        day,
+        row_parser=CanvasRowParser,
+        skip_unused=True,
+        channels=Selection(exclude=excluded),
+    )
+
+    assert set(values(found, "overall_daily")) == {("conversions1",), ("entries",)}
+    assert values(found, "daily")["email", "sent"] == 0
+    assert ("email", "bounces") not in values(found, "daily")
 
 
 def test_a_field_in_use_on_a_remembered_day_is_exposed() -> None:

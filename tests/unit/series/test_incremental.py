@@ -88,6 +88,21 @@ def test_new_numbers_of_today_reuse_the_snapshot(
     assert found.snapshot.latest.figures[1][1] == {"sent": 6}
 
 
+def test_a_control_group_of_an_earlier_day_is_reused() -> None:
+    """Without users today it has no `enrolled` in the newest row."""
+    before, after = days(sent_today=5), days(sent_today=6)
+    for one, conversions in ((before, 1), (after, 2)):
+        control = {"variation_name": "Control", "conversions": conversions}
+        one["data"][-1]["messages"]["email"][2] = control
+    first = incremental.parse(body_of(before), OPTIONS)
+
+    found = parse_next(after, first)
+
+    assert found.is_reused
+    assert found.snapshot == whole(after, first)
+    assert any(part.is_control for part in found.snapshot.parts)
+
+
 def today_with(path: str, value: object) -> dict[str, Any]:
     """Return the document with one value of today set, or deleted: `...`."""
     changed = copy.deepcopy(days(sent_today=6))

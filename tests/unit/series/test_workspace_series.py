@@ -297,7 +297,7 @@ def test_broadcasts_of_one_name_have_their_ids_behind_it() -> None:
     found = planned(
         broadcast("Sale", time, id="aaaabbbbcccc"),
         broadcast("Sale", time, id="ddddeeeeffff"),
-        broadcast("Sale", time, id="ddddeeeeffff"),
+        broadcast("Sale", time, id="ddddeeeegggg"),
         broadcast("Sale", time, type="Canvas"),
         broadcast("", time, id="nameless"),
         broadcast(None, time, id="unnamed"),
@@ -313,6 +313,30 @@ def test_broadcasts_of_one_name_have_their_ids_behind_it() -> None:
         ("campaign", "x" * 256),
         ("canvas", "Sale"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "shown"), [(-61, "15:00"), (60, "17:00"), (61, "20:00"), (999, "20:00")]
+)
+def test_a_broadcast_that_is_listed_several_times_has_its_next_send(
+    minutes: int, shown: str
+) -> None:
+    """By its id; after the last of its times, that one."""
+    times = [f"2026-03-10T{hour}:00:00Z" for hour in ("20", "15", "17")]
+    rows = [broadcast("Daily", time, id="d") for time in times]
+    others = [broadcast("Daily", times[0], type="Canvas", id="d")]
+
+    found = broadcasts.parse(
+        {"scheduled_broadcasts": [*rows, *others]},
+        OPTIONS._replace(now=NOON + 60 * minutes),
+    )
+
+    family = "broadcast_next_send_timestamp_seconds"
+    assert values(found) == {
+        f"{family}/campaign/Daily": at(f"2026-03-10T{shown}:00Z"),
+        f"{family}/canvas/Daily": at(times[0]),
+    }
+    assert found.skipped_rows == 0
 
 
 @pytest.mark.parametrize(
@@ -399,6 +423,22 @@ def test_integrations_of_one_name_on_two_pages_have_their_ids_behind_it() -> Non
 
     labels = {dict(one.labels)["integration"] for one in found.samples}
     assert labels == {"Users (aaaabbbb)", "Users (ddddeeee)"}
+
+
+def test_an_integration_on_two_pages_is_that_of_the_later_page() -> None:
+    """It moved while the pages were requested."""
+    found = ingestion(
+        page(integration("Users", integration_id="u", last_job_status="running")),
+        page(
+            integration("Users", integration_id="u"), integration("", integration_id=7)
+        ),
+    )
+
+    assert set(values(found)) == {
+        "data_ingestion_status_info/Users/success",
+        "data_ingestion_last_sync_timestamp_seconds/Users",
+    }
+    assert found.skipped_rows == 1
 
 
 def joined_ingestion(document: object, options: ParseOptions) -> Snapshot:
