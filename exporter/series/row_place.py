@@ -1,4 +1,4 @@
-"""Where a body has the row of its newest day: all other bytes are compared as they are.
+"""Where a body has the row of its newest day: all other bytes are only compared.
 
 To decode and compare the other rows would cost most of a poll.
 """
