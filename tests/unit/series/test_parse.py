@@ -101,8 +101,8 @@ def test_days_needed_cover_the_longest_window(
         ),
         ({"message": "", "data": []}, 'message is "", expected success'),
         (
-            {"message": "ask a.b@mail.example", "data": []},
-            'message is "ask <address>", expected success',
+            {"message": "mail a.b@mail.example", "data": []},
+            'message is "mail <address>", expected success',
         ),
         ({"message": ["success"], "data": []}, "message is a list, expected success"),
         ({"message": "x" * 999}, f'message is "{"x" * 200}", expected success'),
