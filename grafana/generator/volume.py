@@ -63,7 +63,7 @@ def email_table() -> Drawn:
         keys=("days", "workspace"),
         extra={"workspace": [property_("custom.width", _NARROW)]},
         sort="Days",
-        nothing="No email, or no figures",
+        nothing="No email of what is polled, or no figures",
         description="Sums over all polled campaigns and canvases of the workspace: "
         "today so far (incomplete), the last complete day, and the 28 days before "
         "today taken together. Bounces: `bounces` ÷ `sent`, hard bounces only; spam: "
@@ -83,7 +83,7 @@ def complaints() -> Drawn:
         unit="percentunit",
         decimals=_LIMITS.decimals,
         thresholds=_LIMITS.steps(good=palette.NONE),
-        nothing="No email, or no figures",
+        nothing="No email of what is polled, or no figures",
         is_rate=True,
         reach=_LIMITS.critical,
     ).color_scheme(palette.shades())
@@ -109,7 +109,7 @@ def contracts() -> Drawn:
         ],
         keys=("channel", "workspace"),
         sort="Used",
-        nothing="No contract in the workspace, or no figures",
+        nothing="No contract, no campaign or canvas polled, or no figures",
         description="Messages sent since the first of the month, today included, over "
         "all polled campaigns and canvases, and those of a month in `contract` of the "
         "configuration. At its end: the share that will be used if the rest of the "
