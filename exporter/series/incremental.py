@@ -22,7 +22,7 @@ from exporter.series.parse import (
     rows_of,
     snapshot_of,
 )
-from exporter.series.row_place import Body, RowPlace
+from exporter.series.row_place import JsonBody, RowPlace
 from exporter.series.rows import DocumentRows, Row
 
 
@@ -58,7 +58,7 @@ class ParsedDocument(NamedTuple):
 
 
 def parse(
-    body: Body,
+    body: JsonBody,
     options: ParseOptions,
     *,
     previous: Snapshot | None = None,
@@ -84,7 +84,7 @@ def parse_samples(document: object, options: ParseOptions) -> ParsedDocument:
 
 
 def parse_part(
-    body: Body,
+    body: JsonBody,
     options: ParseOptions,
     *,
     older: OlderDays,
@@ -121,7 +121,9 @@ def parse_part(
     return _parsed(rows, requested, previous, place)._replace(older=merged)
 
 
-def _place(body: Body, rows: DocumentRows, options: ParseOptions) -> RowPlace | None:
+def _place(
+    body: JsonBody, rows: DocumentRows, options: ParseOptions
+) -> RowPlace | None:
     """Return the place of the one day that is not over, if all others are."""
     if sum(day >= options.today for day, _ in rows.rows) != 1:
         return None
@@ -151,7 +153,7 @@ class _Reused(NamedTuple):
 
 
 def _reused(
-    body: Body,
+    body: JsonBody,
     options: ParseOptions,
     previous: Snapshot | None,
     cached: CachedDocument | None,

@@ -14,7 +14,7 @@ from exporter.series.rows import Row
 _DECODER = json.JSONDecoder()
 
 
-class Body(Protocol):
+class JsonBody(Protocol):
     """A response of Braze."""
 
     @property
@@ -54,7 +54,7 @@ def find(content: bytes, row: Row) -> RowPlace | None:
     return None
 
 
-def row_at(place: RowPlace, body: Body) -> Row | None:
+def row_at(place: RowPlace, body: JsonBody) -> Row | None:
     """Return the row at the same place; None: another byte has changed, too."""
     content = body.content
     start, end = place.start, len(content) - place.bytes_after
