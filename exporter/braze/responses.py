@@ -39,6 +39,7 @@ from exporter.model.errors import (
     Unusable,
 )
 from exporter.model.failure_texts import FAILURE_TEXTS
+from exporter.model.labels import without_addresses
 from exporter.model.rate_limit_headers import RateLimitHeaders
 from exporter.system.api_key import Secret
 
@@ -111,9 +112,13 @@ class RequestInfo(NamedTuple):
     proxy_password: ProxyPassword = ProxyPassword()
 
     def quote(self, text: str) -> str:
-        """Return a text for a message: shortened, on one line, without secrets."""
+        """Return a text for a message: shortened, on one line, without secrets.
+
+        Email addresses are removed, too.
+        """
         key = re.compile(re.escape(self.key.reveal()), re.IGNORECASE)
         hidden = self.proxy_password.hide(key.sub("<key>", text))
+        hidden = without_addresses(hidden)
         clean = "".join(char if char.isprintable() else "\ufffd" for char in hidden)
         return clean if len(clean) <= _QUOTE_LIMIT else f"{clean[:_QUOTE_LIMIT]}…"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from exporter.config import option_values
 from exporter.config.option import OPTIONAL
-from exporter.config.reader import Field, unknown_key
+from exporter.config.reader import Field, Section, unknown_key
 from exporter.model.config import Selection
 from exporter.model.patterns import matcher
 
@@ -50,3 +50,15 @@ def parse(
             "include it"
         )
     return found
+
+
+def warn_of_no_messages(section: Section) -> None:
+    """Warn at `contract` of a workspace that polls no campaign or canvas."""
+    listed = (section.at("campaigns"), section.at("canvases"))
+    is_listed = any(one and not one.is_empty for one in listed)
+    field = section.at("contract")
+    if field and not is_listed and section.at("discover") is None:
+        field.warn(
+            "no campaign or canvas is polled, so there are no messages of the month; "
+            "expected `campaigns`, `canvases` or `discover`"
+        )

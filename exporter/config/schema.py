@@ -163,7 +163,7 @@ class _Parser:
         allow_http = section.read("allow_http", option_values.boolean)
         endpoint = partial(option_values.endpoint, allow_http=allow_http)
         interval_seconds = section.read("interval", option_values.duration)
-        return WorkspaceConfig(
+        workspace = WorkspaceConfig(
             name=section.find("name", partial(option_values.name, taken=names)) or "",
             endpoint=section.find("endpoint", endpoint) or "",
             key_source=self._key_source(section) or KeySource(),
@@ -188,6 +188,9 @@ class _Parser:
             series=section.find("series", series_section.parse),
             contract=section.read("contract", parse_contract),
         )
+        if workspace.contract:
+            contract_section.warn_of_no_messages(section)
+        return workspace
 
     def _key_source(self, section: Section) -> KeySource | None:
         env, file = section.at("api_key_env"), section.at("api_key_file")

@@ -18,6 +18,7 @@ LONGEST = 256
 DEFAULT = "default"
 """The label of the only message in a channel that has no name."""
 
+_ADDRESS = re.compile(r"[\w.+%'-]{1,256}@[\w.-]{1,256}")
 _UNSAFE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -45,6 +46,11 @@ def clean(text: str) -> str:
     Unsafe are control characters except the newline, and lone surrogates.
     """
     return _UNSAFE.sub("\ufffd", text[:LONGEST])
+
+
+def without_addresses(text: str) -> str:
+    """Return the first 4096 characters of a text without email addresses."""
+    return _ADDRESS.sub("<address>", text[:4096])
 
 
 def identify(entries: Iterable[tuple[str, str]]) -> list[NamedEntry]:

@@ -14,7 +14,7 @@ from typing import ClassVar
 from exporter.model.config import Selection
 from exporter.model.errors import MalformedSeries
 from exporter.model.json_values import is_number
-from exporter.model.labels import NameKey, clean
+from exporter.model.labels import NameKey, clean, without_addresses
 from exporter.model.patterns import matcher
 from exporter.model.snapshot import OVERALL, Part, Stats
 from exporter.series.days import parse_date
@@ -221,7 +221,7 @@ def kind_of(value: object) -> str:
 
 
 def _quote(message: object) -> str:
-    """Return a text of Braze, short and on one line."""
+    """Return a text of Braze, short, on one line and without email addresses."""
     if not isinstance(message, str):
         return kind_of(message)
-    return '"' + " ".join(clean(message).split())[:200] + '"'
+    return '"' + " ".join(clean(without_addresses(message)).split())[:200] + '"'

@@ -46,7 +46,7 @@ def segments() -> Drawn:
     """Return the sizes of segments, those that need a look first."""
     week = moved(_SIZE, "offset 7d")
     state = union(
-        series_polls.failing_of("segment (.+)", "segment"),
+        series_polls.failing_of("(?s)segment (.+)", "segment"),
         f"{_BAD} * {alerts.firing_by('BrazeSegmentCollapsed', 'segment')}",
         f"{_BAD} + 0 * ({_SIZE} < 0.5 * ({week} >= {_LEAST_USERS}))",
         f"{_STRANGE} * {alerts.firing_by('BrazeSegmentSurge', 'segment')}",
@@ -90,7 +90,7 @@ def events() -> Drawn:
     """Return the events of the newest hour or day, those that stopped first."""
     late, stopped, silent = _states()
     state = union(
-        series_polls.failing_of("event (.+) (hour|day)", "event", "unit"),
+        series_polls.failing_of("(?s)event (.+) (hour|day)", "event", "unit"),
         f"{_LATE} + 0 * ({late})",
         f"{_BAD} * {alerts.firing_by('BrazeEventStopped', 'event', 'unit')}",
         f"{_BAD} + 0 * ({stopped})",

@@ -28,7 +28,7 @@ def _next_sends(modifier: str = "") -> str:
         sends = select("braze_broadcast_next_send_timestamp_seconds", matchers)
         if modifier:
             sends = f"last_over_time({sends}[{modifier}])"
-        return f'label_replace({sends}, "{kind}", "$1", "name", "(.+)")'
+        return f'label_replace({sends}, "{kind}", "$1", "name", "(?s)(.+)")'
 
     return f"max by ({_OBJECT}) ({union(of('campaign'), of('canvas'))})"
 

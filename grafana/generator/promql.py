@@ -121,7 +121,7 @@ def named(vector: str, *by: str) -> str:
     """
     vector = f'label_replace({vector}, "kind", "exporter", "", "")'
     for label, kind in _KINDS.items():
-        vector = f'label_replace({vector}, "kind", "{kind}", "{label}", ".+")'
+        vector = f'label_replace({vector}, "kind", "{kind}", "{label}", "(?s).+")'
     vector = f'label_join({vector}, "name", "", "campaign", "canvas", "series")'
     return f"max by ({', '.join(('workspace', 'kind', 'name', *by))}) ({vector})"
 

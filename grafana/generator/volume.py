@@ -19,6 +19,11 @@ _USED = Limits(0.9, 1, decimals=0)
 """A default of this project, of the messages of a contract."""
 _DAYS = ((TODAY, "today so far"), (LAST, "last day"), (MONTH, "28 days"))
 _NARROW = 97
+_MIDDAY = 13 * 3600
+"""From the start of a day to an instant whose date in UTC is that day.
+
+From UTC-10 to UTC+13.
+"""
 _DOMAIN = (
     "Google and Yahoo count by sending domain: all email of a workspace is nearer to "
     "that than a campaign. A lower bound: Gmail reports none to Braze."
@@ -58,7 +63,7 @@ def email_table() -> Drawn:
         keys=("days", "workspace"),
         extra={"workspace": [property_("custom.width", _NARROW)]},
         sort="Days",
-        nothing="No email, or no figures",
+        nothing="No email of what is polled, or no figures",
         description="Sums over all polled campaigns and canvases of the workspace: "
         "today so far (incomplete), the last complete day, and the 28 days before "
         "today taken together. Bounces: `bounces` ÷ `sent`, hard bounces only; spam: "
@@ -78,7 +83,7 @@ def complaints() -> Drawn:
         unit="percentunit",
         decimals=_LIMITS.decimals,
         thresholds=_LIMITS.steps(good=palette.NONE),
-        nothing="No email, or no figures",
+        nothing="No email of what is polled, or no figures",
         is_rate=True,
         reach=_LIMITS.critical,
     ).color_scheme(palette.shades())
@@ -92,23 +97,32 @@ def contracts() -> Drawn:
     contract = select("braze_workspace_contract_messages", OF_WORKSPACE)
     contract = f"max by ({', '.join(by)}) ({contract})"
     used = f"{sent} / ({contract} > 0)"
-    now = "vector(time())"
-    hours = f"24 * (day_of_month({now}) - 1) + hour({now})"
-    gone = f"scalar(clamp_min({hours}, 24) / (24 * days_in_month({now})))"
     return tables.table_of(
         "Messages of this month against the contract",
         [
             percent("Used", used, _USED),
-            percent("At its end", f"{used} / {gone}", _USED),
+            percent(
+                "At its end", f"{used} / on (workspace) group_left () {_gone()}", _USED
+            ),
             Column("Sent", sent),
             Column("Contract", contract),
         ],
         keys=("channel", "workspace"),
         sort="Used",
-        nothing="No contract in the workspace, or no figures",
+        nothing="No contract, no campaign or canvas polled, or no figures",
         description="Messages sent since the first of the month, today included, over "
         "all polled campaigns and canvases, and those of a month in `contract` of the "
         "configuration. At its end: the share that will be used if the rest of the "
-        "month is like its part so far, in UTC. Messages of campaigns that are not "
-        "polled are missing. The colours change at 90 % and 100 %.",
+        "month is like its part so far, in the time zone of the workspace. Messages of "
+        "campaigns that are not polled are missing. The colours change at 90 % and "
+        "100 %.",
     )
+
+
+def _gone() -> str:
+    """Return the part of the month that is over, at least a day, of each workspace."""
+    day = select("braze_(campaign|canvas)_daily_timestamp_seconds", OF_WORKSPACE)
+    start = f"max by (workspace) ({day})"
+    date = f"({start} + {_MIDDAY})"
+    hours = f"24 * (day_of_month{date} - 1) + (time() - {start}) / 3600"
+    return f"(clamp_min({hours}, 24) / (24 * days_in_month{date}))"

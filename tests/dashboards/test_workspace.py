@@ -330,6 +330,11 @@ def test_messages_of_the_month_against_the_contract(unexpected: Check) -> None:
             {**email, "canvas": "Tour", "instance": "b"},
             "3500x14",
         ),
+        Series(
+            "braze_campaign_daily_timestamp_seconds",
+            {**SHOP, "campaign": "Spring"},
+            f"{14 * DAY}x14",
+        ),
     ]
     at = {"at": "14d", "step": "1d"}
 
@@ -341,6 +346,42 @@ def test_messages_of_the_month_against_the_contract(unexpected: Check) -> None:
     ):
         asked = expression(PAGE, "Messages of this month against the contract", letter)
         assert unexpected(asked, series, *expected, **at) == "", letter
+
+
+@pytest.mark.parametrize(
+    ("utc_offset_hours", "at", "gone"),
+    [
+        (-10, "31d", 30 + 14 / 24),
+        (13, "30d", 30 + 13 / 24),
+        (13, "31d", 1),  # at least a day
+    ],
+)
+def test_the_month_is_over_by_the_time_zone_of_the_workspace(
+    unexpected: Check, utc_offset_hours: int, at: str, gone: float
+) -> None:
+    email = {**SHOP, "channel": "email"}
+    days = 24 * int(at.removesuffix("d"))
+    start = (days + utc_offset_hours) // 24 * 86400 - utc_offset_hours * 3600
+    series = [
+        Series("braze_workspace_contract_messages", email, "9000x40"),
+        Series(
+            "braze_canvas_month_to_date_messages",
+            {**email, "canvas": "Tour"},
+            "900x40",
+        ),
+        Series(
+            "braze_canvas_daily_timestamp_seconds",
+            {**SHOP, "canvas": "Tour"},
+            f"{start}x40",
+        ),
+    ]
+    asked = expression(PAGE, "Messages of this month against the contract", "B")
+    of_month = 28 if gone == 1 else 31
+
+    found = unexpected(
+        asked, series, (email, 0.1 / (gone / of_month)), at=at, step="1d"
+    )
+    assert found == ""
 
 
 def test_the_change_of_users_is_from_the_same_weekday(unexpected: Check) -> None:

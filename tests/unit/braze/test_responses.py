@@ -418,6 +418,15 @@ def test_the_key_is_removed_from_quoted_texts() -> None:
     assert "bad key <key>" in str(failure)
 
 
+def test_email_addresses_are_removed_from_quoted_texts() -> None:
+    """Also one that the limit of 200 characters would cut before its sign."""
+    text = "x" * 195 + " a.person+braze@mail.example, and b@mail.example"
+
+    assert "@" not in str(refused(400, message="contacts: a@b.example"))
+    assert "contacts: <address>)" in str(refused(400, message="contacts: a@b.example"))
+    assert "a.person" not in str(refused(400, message=text))
+
+
 @pytest.fixture
 def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Set the time zone of this process."""

@@ -100,6 +100,10 @@ def test_days_needed_cover_the_longest_window(
             'message is "no \ufffd way", expected success',
         ),
         ({"message": "", "data": []}, 'message is "", expected success'),
+        (
+            {"message": "mail a.b@mail.example", "data": []},
+            'message is "mail <address>", expected success',
+        ),
         ({"message": ["success"], "data": []}, "message is a list, expected success"),
         ({"message": "x" * 999}, f'message is "{"x" * 200}", expected success'),
     ],
