@@ -6,7 +6,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,8 @@ from tests.docs.families import exposed
 from tests.docs.markdown import cells, corrections
 from tests.paths import ROOT
 from tests.rules.alert_rules import alerts, files, rules
-from tests.support.programs import checked, run_program
+from tests.rules.promtool import outcomes_of
+from tests.support.programs import checked
 
 Program = Callable[[str], str]
 TESTS = sorted((ROOT / "tests/rules").glob("*.yaml"))
@@ -63,23 +63,8 @@ SITUATIONS = {"BrazeThresholdMissing": OF_ALL}
 
 @pytest.fixture(scope="module")
 def outcomes() -> Iterator[Callable[[str, Path], str]]:
-    """Run promtool's tests of all files, two at a time; return the output of one."""
-    with ThreadPoolExecutor(2) as pool:
-        started: dict[Path, Future[str]] = {}
-
-        def outcome(promtool: str, file: Path) -> str:
-            for each in () if started else TESTS:
-                started[each] = pool.submit(_test, promtool, each)
-            return started[file].result()
-
+    with outcomes_of(TESTS) as outcome:
         yield outcome
-        for future in started.values():
-            future.cancel()
-
-
-def _test(promtool: str, file: Path) -> str:
-    ended = run_program(promtool, "test", "rules", file)
-    return "" if ended.returncode == 0 else ended.stdout + ended.stderr
 
 
 @pytest.mark.slow
