@@ -14,6 +14,7 @@ from pathlib import Path
 from exporter.simulator import SimulatorSettings
 from exporter.simulator.canvas_fleet import build_canvases
 from exporter.simulator.fleet import build_fleet
+from exporter.simulator.workspace_specs import build_workspace
 
 from benchmarks import documents, exporters, panel_queries, prometheus
 from benchmarks.outcome import Outcome, tell
@@ -94,6 +95,7 @@ def _configuration(plan: Plan, endpoint: str) -> dict[str, object]:
     first_day = documents.today()
     campaigns = build_fleet(seed=1, first_day=first_day, size=plan.campaigns)
     canvases = build_canvases(seed=1, first_day=first_day, size=plan.canvases)
+    around = build_workspace(seed=1, first_day=first_day, has_incidents=True)
     return {
         "workspaces": [
             {
@@ -106,6 +108,20 @@ def _configuration(plan: Plan, endpoint: str) -> dict[str, object]:
                 "canvas_steps": True,
                 "campaigns": [{"id": one.id, "name": one.name} for one in campaigns],
                 "canvases": [{"id": one.id, "name": one.name} for one in canvases],
+                "series": {
+                    "kpi": ["dau", "mau", "new_users", "uninstalls"],
+                    "sessions": True,
+                    "purchases": ["revenue", "quantity"],
+                    "segments": [
+                        {"id": one.id, "name": one.name}
+                        for one in around.segments
+                        if one.is_tracked
+                    ],
+                    "events": [{"name": one.name} for one in around.events],
+                    "broadcasts": True,
+                    "data_ingestion": True,
+                },
+                "contract": {"email": 8_000_000, "sms": 750_000},
             }
         ]
     }
