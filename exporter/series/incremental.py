@@ -208,7 +208,7 @@ class _NewestRow:
         row = rows.rows[0][1]
         parts = rows.parser.parts()
         self._keys = {_identity(part): key for key, part in parts.items()}
-        names = tuple((key, tuple(stats)) for key, stats in self._stats.items())
+        names = (*self._stats, *map(tuple, self._stats.values()))
         used = rows.parser.fields_in_use([row]) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
@@ -241,9 +241,9 @@ class _NewestRow:
         )
 
 
-def _identity(part: Part) -> Part:
+def _identity(part: Part) -> tuple[object, ...]:
     """Return what the newest row has of a part: an older row may show a control."""
-    return part._replace(is_control=False)
+    return part[:4]  # in a fraction of the time of _replace
 
 
 def _same_fields(stats: Stats, previous: Stats) -> Stats:
