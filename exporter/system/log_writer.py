@@ -14,12 +14,9 @@ import sys
 from collections.abc import Mapping
 from queue import Full, Queue
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from exporter.system.logformat import Fact
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
 
 _log = logging.getLogger(__name__)
 
@@ -113,7 +110,7 @@ class LogWriter(logging.Handler):
 class _Descriptor(io.FileIO):
     """Writes all bytes, also to a pipe that another process made non-blocking."""
 
-    def write(self, content: ReadableBuffer, /) -> int:
+    def write(self, content: Any, /) -> int:
         """Write everything, or raise OSError."""
         left = memoryview(content)
         size = left.nbytes

@@ -60,11 +60,11 @@ OWNERS = {
         "system.clock"
     ),
     "resource": "web.server",
-    # os.strerror, os._exit, os.fsync, os.open and os.writev; the environment is looked
+    # os.strerror, os._exit, os.fsync, os.open and os.write(v); the environment is looked
     # at below.
     "os": (
         "backfill.page_cache cli web.connection system.read_file web.server "
-        "system.signals web.tls storage.sqlite_state"
+        "system.signals system.log_writer web.tls storage.sqlite_state"
     ),
 }
 # Modules that are imported when they are first used: start-up time matters.
