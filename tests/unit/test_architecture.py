@@ -60,8 +60,8 @@ OWNERS = {
         "system.clock"
     ),
     "resource": "web.server",
-    # os.strerror, os._exit, os.fsync, os.open and os.write(v); the environment is looked
-    # at below.
+    # os.strerror, os._exit, os.fsync, os.open, os.write and os.writev; the environment
+    # is looked at below.
     "os": (
         "backfill.page_cache cli web.connection system.read_file web.server "
         "system.signals system.log_writer web.tls storage.sqlite_state"
