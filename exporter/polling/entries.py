@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from exporter.braze.hosts import without_default_port
 from exporter.metrics.object_metrics import (
     ObjectLabels,
     PollStatus,
@@ -21,7 +22,11 @@ from exporter.system.clock import Clock
 def first_entry(
     labels: ObjectLabels, group: ObjectGroup, kept: Kept | None, *, now: float
 ) -> Entry:
-    """Return the first entry of an object, with its kept values unless stale."""
+    """Return the first entry of an object, with its kept values unless stale.
+
+    Those of another account as `renamed` has them.
+    """
+    endpoint = without_default_port(group.plan.workspace.endpoint)
     status = PollStatus(
         is_up=None,
         failure=None,
@@ -30,8 +35,10 @@ def first_entry(
     )
     if kept is None:
         blocks = group.render_status(labels, status)
-        return Entry(labels, status, blocks, account=group.queue)
-    snapshot = kept.snapshot
+        return Entry(labels, status, blocks, account=group.queue, endpoint=endpoint)
+    snapshot, older = kept.snapshot, kept.older
+    if kept.endpoint not in {endpoint, ""}:
+        snapshot, older = _without_revision(snapshot), NOTHING_OLDER
     if not (group.config.revisions and group.kind.has_revisions):
         # They were on when it was saved.
         snapshot = _without_revision(snapshot)
@@ -50,12 +57,13 @@ def first_entry(
         last_read=snapshot,
         read_at=read_at,
         account=group.queue,
-        older=kept.older,
+        endpoint=endpoint,
+        older=older,
     )
-    if kept.older.requested:
+    if older.requested:
         # Reads that are overdue wait for their next slot: those of all objects at once
         # would delay the newest days.
-        entry = entry._replace(older=kept.older._replace(read_at=now))
+        entry = entry._replace(older=older._replace(read_at=now))
     expires_at = read_at + group.lifetime_seconds(status.interval_seconds)
     if expires_at <= now:
         return entry
@@ -81,6 +89,7 @@ def renamed(entry: Entry, *, labels: ObjectLabels, group: ObjectGroup) -> Entry:
     if entry.account is not group.queue:
         entry = entry._replace(
             account=group.queue,
+            endpoint=without_default_port(group.plan.workspace.endpoint),
             last_read=entry.last_read and _without_revision(entry.last_read),
             fingerprint=None,
             older=NOTHING_OLDER,

@@ -19,6 +19,8 @@ class Kept(NamedTuple):
     """Why the last poll failed, if it did."""
     snapshot: Snapshot
     older: OlderDays = NOTHING_OLDER
+    endpoint: str = ""
+    """Of the account; empty: an earlier version saved it."""
 
 
 KeptEntries = Mapping[tuple[str, str, str], Kept]

@@ -113,4 +113,10 @@ def _kept(entry: Entry) -> Kept | None:
     last_success_at = entry.status.last_success_at
     if entry.snapshot is None or last_success_at is None:
         return None
-    return Kept(last_success_at, entry.status.failure, entry.snapshot, entry.older)
+    return Kept(
+        last_success_at,
+        entry.status.failure,
+        entry.snapshot,
+        entry.older,
+        entry.endpoint,
+    )

@@ -76,6 +76,8 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "document FROM campaigns",
         "DROP TABLE campaigns",
     ),
+    # 6: sums and revisions are of one account.
+    ("ALTER TABLE kept ADD COLUMN endpoint TEXT",),
 )
 """Number n, counted from 1, brings a file of version n - 1 to version n."""
 
@@ -116,7 +118,7 @@ class SqliteState:
         return self._read(
             "kept",
             ("workspace", "kind", "object_id"),
-            ("last_success_at", "failure", "snapshot", "older"),
+            ("last_success_at", "failure", "snapshot", "older", "endpoint"),
             _parse_kept,
         )
 
@@ -134,7 +136,7 @@ class SqliteState:
         )
         with self._writing() as database:
             database.executemany(
-                "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?,?,?)", rows
+                "INSERT OR REPLACE INTO kept VALUES (?,?,?,?,?,?,?,?)", rows
             )
             database.executemany(
                 "DELETE FROM kept WHERE workspace = ? AND kind = ? AND object_id = ?",
@@ -321,7 +323,7 @@ def _migrate(database: sqlite3.Connection) -> None:
 
 def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
     _, kind, _ = key
-    at, failure, document, older = columns
+    at, failure, document, older, endpoint = columns
     snapshot = snapshot_json.parse(json.loads(checked_text(document)))
     families = BY_KIND.get(kind)
     if families is None or not can_render(families, snapshot):
@@ -332,16 +334,18 @@ def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
         FailureReason(checked_text(failure)) if failure else None,
         snapshot,
         older_days.parse(json.loads(checked_text(older)) if older else None),
+        checked_text(endpoint) if endpoint else "",
     )
 
 
-def _dump(kept: Kept) -> tuple[float, str | None, str, str | None]:
+def _dump(kept: Kept) -> tuple[float, str | None, str, str | None, str]:
     older = older_days.dump(kept.older)
     return (
         kept.last_success_at,
         kept.failure,
         _json(snapshot_json.dump(kept.snapshot)),
         None if older is None else _json(older),
+        kept.endpoint,
     )
 
 

@@ -279,15 +279,49 @@ def test_a_failed_request_for_the_newest_days_sends_none_for_older_ones() -> Non
 
 
 def restarted(
-    world: PollingWorld, *, after: float, windows: Iterable[str] = ("7d", "28d")
+    world: PollingWorld,
+    *,
+    after: float,
+    windows: Iterable[str] = ("7d", "28d"),
+    endpoint: str | None = None,
 ) -> CanvasWorld:
     """Return a world that starts later with what is kept of this one."""
     entry = world.entry("c", kind=CANVAS)
     assert entry.snapshot is not None
     assert entry.status.last_success_at is not None
-    kept = Kept(entry.status.last_success_at, None, entry.snapshot, entry.older)
+    kept = Kept(
+        entry.status.last_success_at,
+        None,
+        entry.snapshot,
+        entry.older,
+        entry.endpoint if endpoint is None else endpoint,
+    )
     clock = FakeClock(world.clock.time + after)
     return CanvasWorld({"c": kept}, windows=windows, clock=clock)
+
+
+def test_older_days_do_not_survive_a_restart_with_another_endpoint() -> None:
+    """Its values are served until others are read; no sum is of both accounts."""
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=60, endpoint="https://rest.iad-02.braze.com")
+    at_once = world.sums()
+    first = world.ages(until=NOW + 1000)
+
+    assert at_once == {"7d": "21", "28d": "84"}
+    assert first[:3] == [0, 13, 26]
+    assert world.sums() == {"7d": "21", "28d": "84"}
+
+
+def test_older_days_of_an_earlier_version_survive_a_restart() -> None:
+    """It saved no endpoint."""
+    previous = CanvasWorld()
+    previous.run(until=NOW + 30)
+
+    world = restarted(previous, after=60, endpoint="")
+
+    assert set(world.ages(until=NOW + 1000)) == {0}
 
 
 @pytest.mark.parametrize("after", [60.0, 2 * HOUR])

@@ -427,6 +427,20 @@ def test_fresh_values_are_restored_and_polled_at_their_slots(
     assert set(world.braze.polled_ids) == {"b", "d"}
 
 
+def test_values_of_another_endpoint_are_restored_without_a_revision() -> None:
+    """As after a reload: a revision would be of both accounts."""
+    world = PollingWorld()
+    elsewhere = "https://rest.iad-02.braze.com"
+    kept = {key("a"): Kept(NOW - 60, None, SNAPSHOT, endpoint=elsewhere)}
+
+    world.apply(config(workspace("a"), revisions=True), kept)
+
+    assert (values := world.entry("a").values) is not None
+    assert b"braze_campaign_last_complete_day{" in values.text
+    assert b"_revision{" not in values.text
+    assert world.entry("a").endpoint == "https://rest.iad-01.braze.com"
+
+
 def test_a_replaced_key_is_probed_at_once() -> None:
     world = paused_world("ab")
     world.keys["KEY"] = "new"

@@ -41,7 +41,9 @@ OLDER = older_days.merge(
     request=1,
     days=28,
 )._replace(read_at=1_700_000_000.0)
-WITH_OLDER = Kept(1_700_000_000.5, None, example_canvas(), OLDER)
+WITH_OLDER = Kept(
+    1_700_000_000.5, None, example_canvas(), OLDER, "https://rest.iad-02.braze.com"
+)
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
@@ -172,6 +174,19 @@ def test_an_older_file_is_loaded_and_migrated(tmp_path: Path, version: int) -> N
     assert SqliteState(tmp_path).load_catalogues() == {ACCOUNT: "{}"}
 
 
+def test_a_file_of_version_5_is_loaded_without_endpoints(
+    tmp_path: Path, file: Path
+) -> None:
+    SqliteState(tmp_path).save({CANVAS: WITH_OLDER})
+    edit("ALTER TABLE kept DROP COLUMN endpoint")(file)
+    edit("PRAGMA user_version = 5")(file)
+
+    loaded = SqliteState(tmp_path).load()
+
+    assert loaded == {KEY: KEPT, CANVAS: WITH_OLDER._replace(endpoint="")}
+    assert version_of(file) == VERSION
+
+
 def test_catalogues_survive_the_migration_from_version_3(tmp_path: Path) -> None:
     state = old_file(tmp_path, version=3)
 
@@ -232,7 +247,7 @@ def make_endless_view(file: Path) -> None:
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
         " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace,"
         " x AS kind, x AS object_id, 1.0 AS last_success_at, NULL AS failure,"
-        " '' AS snapshot, NULL AS older FROM n WHERE x > 1"
+        " '' AS snapshot, NULL AS older, NULL AS endpoint FROM n WHERE x > 1"
     )(file)
 
 
@@ -337,8 +352,8 @@ def test_a_row_that_occurs_twice_is_loaded_once(
 ) -> None:
     """Once as a text and once as a blob."""
     edit(
-        "INSERT INTO kept SELECT x'73686f70', kind, 'c1', 1.0, NULL, snapshot, NULL "
-        "FROM kept"
+        "INSERT INTO kept SELECT x'73686f70', kind, 'c1', 1.0, NULL, snapshot, NULL, "
+        "NULL FROM kept"
     )(file)
 
     assert SqliteState(file.parent).load() == {KEY: KEPT}
@@ -379,7 +394,7 @@ def test_what_is_read_is_bounded(
     file = tmp_path / FILE_NAME
     with closing(sqlite3.connect(file)) as database, database:
         database.executemany(
-            "INSERT INTO kept VALUES ('shop', 'campaign', ?, 1.0, NULL, ?, NULL)",
+            "INSERT INTO kept VALUES ('shop', 'campaign', ?, 1.0, NULL, ?, NULL, NULL)",
             ((f"d{n:05}", DOCUMENT + " " * size) for n in range(rows)),
         )
 
