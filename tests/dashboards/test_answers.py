@@ -305,8 +305,8 @@ def test_queries_use_only_existing_metrics_and_labels(watched: Watched) -> None:
 
 
 PAIRS: tuple[tuple[Mapping[str, str], Mapping[str, str], str], ...] = (
-    ({"job": "one"}, {"job": "two"}, "_daily"),
-    ({}, {"job": "one"}, r'_daily[{"]'),
+    ({"job": "one"}, {"job": "two"}, "_daily|_month_to_date"),
+    ({}, {"job": "one"}, r'_daily[{"]|_month_to_date'),
 )
 """Choices with equal figures, and a pattern in queries for which that is not so."""
 CHANGING = ("time()", "ALERTS", "by (instance", "max without (pod")
