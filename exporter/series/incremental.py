@@ -212,7 +212,7 @@ class _NewestRow:
         used = rows.parser.fields_in_use([row]) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
-        self.shape = hash((*shape, *counts))
+        self.shape = hash((*shape, *counts, rows.parser.names()))
 
     def replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot | None:
         """Return the previous snapshot with this day's figures as its latest.
