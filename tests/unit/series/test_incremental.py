@@ -279,6 +279,24 @@ def test_other_escapes_do_not_prevent_reuse(escaped: str) -> None:
     assert found.is_reused
 
 
+def test_a_channel_joins_the_month_once_its_sum_is_a_double() -> None:
+    options = OPTIONS._replace(contract=("email",))
+
+    def month(sent: float) -> dict[str, Any]:
+        past, today = (
+            {**row(age), "messages": {"email": [{"sent": one}]}}
+            for age, one in ((1, 1.5e308), (0, sent))
+        )
+        return document(past, today)
+
+    first = incremental.parse(body_of(month(1.5e308)), options)
+    found = parse_next(month(2.0), first, options)
+
+    assert first.snapshot.month_to_date is None
+    assert found.snapshot.month_to_date is not None
+    assert found.snapshot == whole(month(2.0), first, options)
+
+
 @pytest.mark.parametrize(
     "instead", [b"7", b'"{}"', b"{}, {}", b"{]", b"{\xff}", b"", b"\xef\xbb\xbf{}"]
 )
