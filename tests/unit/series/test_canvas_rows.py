@@ -120,10 +120,15 @@ class NaiveMemory:
         }
         days = naive_canvas_oracle.days_of(response)
         newest_age = 13 * request - 1 if request else -1
+        of_newest = {
+            day
+            for day in self.rows
+            if request and 1 <= (today - day).days <= 13 and day in self.requested
+        }
         found = {
             day: row
             for day, row in naive_oracle.usable_rows(days, today).items()
-            if newest_age <= (today - day).days <= 31
+            if newest_age <= (today - day).days <= 31 and day not in of_newest
         }
         oldest = today - timedelta(days=31)
         self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
