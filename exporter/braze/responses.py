@@ -65,6 +65,8 @@ _HINTS: Mapping[str, str] = {
     EVENT_DATA_SERIES: "; is the event spelled as in Braze?",
 }
 """Path → what to check after a 400, as the end of a sentence."""
+# The text of Braze's refusal is not documented.
+_END_OF_DAYS = re.compile(r"ending.?at|\bfuture\b", re.IGNORECASE)
 # The escapes of JSON for printable ASCII characters.
 _ESCAPE = re.compile(rb"\\(?:u00([0-7][0-9a-fA-F])|(.))", re.DOTALL)
 _FAILURES: dict[int, tuple[type[FetchError], FailureReason]] = {
@@ -330,7 +332,7 @@ def is_clock_ahead(path: str, message: str) -> bool:
 
     It is computed by the clock of this machine. Campaigns have no such parameter.
     """
-    return path == CANVAS_DATA_SERIES and "ending_at" in message.lower()
+    return path == CANVAS_DATA_SERIES and bool(_END_OF_DAYS.search(message))
 
 
 def _hint(path: str, message: str, *, answered_at: float | None, now: float) -> str:

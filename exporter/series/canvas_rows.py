@@ -112,6 +112,10 @@ class CanvasRowParser(RowParser):
         }
         return dict(sorted(parts.items(), key=lambda one: _order(one[1])))
 
+    def names(self) -> Hashable:
+        """Return those of the variants and steps; parts are those with numbers."""
+        return tuple(map(tuple, (*self._variants, *self._steps)))
+
     @staticmethod
     def unit(key: PartKey) -> Hashable:
         """Return what a limit of series keeps or leaves out together with a part.

@@ -203,7 +203,7 @@ class _NewestRow:
     """The row of the newest day, which is parsed before all others."""
 
     def __init__(self, rows: DocumentRows, options: ParseOptions) -> None:
-        self._today = options.today
+        self._today, self._contract = options.today, options.contract
         ((self.day, self._stats),) = rows.days(1)
         row = rows.rows[0][1]
         parts = rows.parser.parts()
@@ -212,7 +212,7 @@ class _NewestRow:
         used = rows.parser.fields_in_use([row]) if options.skip_unused else ()
         shape = (self.day, tuple(parts.items()), names, frozenset(used))
         counts = (rows.parser.ignored_values, rows.parser.entries)
-        self.shape = hash((*shape, *counts))
+        self.shape = hash((*shape, *counts, rows.parser.names()))
 
     def replaced_in(self, previous: Snapshot, latest: Day) -> Snapshot | None:
         """Return the previous snapshot with this day's figures as its latest.
@@ -226,6 +226,8 @@ class _NewestRow:
         history, month = previous.history, previous.month_to_date
         if self.day == self._today:
             history = recent_days.replace_last(history, self._today, past_day(figures))
+            if not month_to_date.has_all(month, figures, channels=self._contract):
+                return None
             if month is not None:
                 # Of parts that the limit keeps out only the sum is known.
                 if previous.dropped_series:

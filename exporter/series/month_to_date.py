@@ -61,6 +61,18 @@ def of_days(
     )
 
 
+def has_all(
+    month: MonthToDate | None, figures: Figures, *, channels: Collection[str]
+) -> bool:
+    """Return whether the month has the channels of these figures of one of its days.
+
+    It lacks those whose sum is beyond the range of a double.
+    """
+    known = {channel for channel, _ in month.messages} if month else set()
+    missing = [one for one in channels if one not in known]
+    return not any(True for one in missing for _ in _sent(figures, one))
+
+
 def renewed(month: MonthToDate, *, before: Figures, now: Figures) -> MonthToDate | None:
     """Return the month with other figures of today; None: add up all days again.
 

@@ -91,8 +91,9 @@ def merge(
 
     A day that the response covers and has no row for is forgotten, too, and with the
     newest request each that was not over when it was read. Of a response with older
-    days the rows of newer ones are left out. `MalformedSeries`: a row cannot be
-    remembered.
+    days the rows of newer ones are left out, and those of days that the newest request
+    has: it may return the same bytes again, which are not parsed then.
+    `MalformedSeries`: a row cannot be remembered.
     """
     first = today - timedelta(days=days)
     sure = set(sure_days(today, request))
@@ -103,9 +104,12 @@ def merge(
         and day not in sure
         and (request or (day < today and day in older.requested))
     }
+    newest = older.requested.intersection(sure_days(today, 0), older.rows)
     found = set()
     for day, row in rows:
-        if day >= first and (not request or day <= _last_day(today, request)):
+        if request and (day > _last_day(today, request) or day in newest):
+            continue
+        if day >= first:
             kept[day] = _packed(row, older.rows.get(day))
             found.add(day)
     requested = {*older.requested, *sure, *found}

@@ -6,12 +6,16 @@ To decode and compare the other rows would cost most of a poll.
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from exporter.series.rows import Row
 
 _DECODER = json.JSONDecoder()
+
+_ESCAPED_DATE = re.compile(rb"\\u00(?:2[dD]|3[0-9])")
+"""A hyphen or a digit."""
 
 
 class ResponseBody(Protocol):
@@ -40,8 +44,11 @@ class RowPlace(NamedTuple):
 def find(content: bytes, row: Row) -> RowPlace | None:
     """Return the place of a row that begins with its date; None: no such row.
 
-    The date has to be the only one in the body, so that the place is the row's.
+    The date has to be the only one in the body, in any spelling, so that the place is
+    the row's: an equal object may be elsewhere.
     """
+    if _ESCAPED_DATE.search(content):
+        return None
     time = json.dumps(row.get("time")).encode()
     at, last = content.find(time), content.rfind(time)
     start = content.rfind(b"{", 0, at) if at == last > 0 else -1

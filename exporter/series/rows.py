@@ -82,6 +82,10 @@ class RowParser(ABC):
     def parts(self) -> dict[PartKey, Part]:
         """Return the parts of the rows parsed so far, by (group, channel, name)."""
 
+    def names(self) -> Hashable:
+        """Return the names from which labels of parts without numbers follow."""
+        return ()
+
     @staticmethod
     @abstractmethod
     def unit(key: PartKey) -> Hashable:

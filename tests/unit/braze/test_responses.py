@@ -342,6 +342,10 @@ def test_a_message_contains_what_to_check(status: int, texts: list[str]) -> None
         ("segments/data_series", "no", "", "is analytics tracking on for the segment"),
         ("events/data_series", "no", "", "is the event spelled as in Braze?"),
         ("kpi/dau/data_series", "no", "", "the request is refused (Braze: no)"),
+        *(
+            ("canvas/data_series", message, "", "this machine's clock: is it ahead?")
+            for message in ("Ending at is invalid", "The time is in the Future")
+        ),
         (
             "canvas/data_series",
             "ending_at must not be in the future",

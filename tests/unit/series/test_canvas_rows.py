@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -119,10 +120,15 @@ class NaiveMemory:
         }
         days = naive_canvas_oracle.days_of(response)
         newest_age = 13 * request - 1 if request else -1
+        of_newest = {
+            day
+            for day in self.rows
+            if request and 1 <= (today - day).days <= 13 and day in self.requested
+        }
         found = {
             day: row
             for day, row in naive_oracle.usable_rows(days, today).items()
-            if newest_age <= (today - day).days <= 31
+            if newest_age <= (today - day).days <= 31 and day not in of_newest
         }
         oldest = today - timedelta(days=31)
         self.rows = {day: row for day, row in self.rows.items() if day >= oldest}
@@ -199,6 +205,85 @@ def test_remembered_days_are_exposed_as_by_the_naive_oracle(
             has_steps=has_steps,
             skip_unused=skip_unused,
             contract=CONTRACT if has_month else (),
+        )
+
+
+def test_a_new_name_without_numbers_is_that_of_all_days() -> None:
+    """Its numbers are of earlier days only."""
+
+    def named(name: str, **numbers: int | None) -> dict[str, Any]:
+        return {
+            "variant_stats": {"v": {"name": name, "entries": None, **numbers}},
+            "step_stats": {"s": {**step(name, email=[numbers]), "revenue": None}},
+        }
+
+    past = {"time": "2026-11-28", **named("Old", entries=3, sent=4)}
+
+    def body(name: str) -> Any:
+        today = {"time": str(TODAY), "total_stats": {"entries": 5}, **named(name)}
+        return body_of(document(past, today))
+
+    first = parse_part(body("Old"), OPTIONS, older=NOTHING_OLDER, request=0)
+    found = parse_part(
+        body("New"),
+        OPTIONS,
+        older=first.older,
+        request=0,
+        previous=first.snapshot,
+        cached=first.cached,
+    )
+
+    names = {part.name for part in found.snapshot.parts if part.name}
+    assert names == {"New"}
+
+
+@st.composite
+def later_polls(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Return the responses of polls between which mostly today changes."""
+    age_of_past = st.integers(1, 9).map(lambda age: str(TODAY - timedelta(days=age)))
+    past = draw(st.lists(data_series.canvas_rows(age_of_past), max_size=3))
+    newest = data_series.canvas_rows(st.just(str(TODAY)))
+    own = draw(newest)
+    found = []
+    for _ in range(3):
+        own = draw(st.just(own) | newest)
+        for group in ("variant_stats", "step_stats"):
+            named = own.get(group)
+            for one in named.values() if isinstance(named, dict) else ():
+                if isinstance(one, dict):
+                    one["name"] = draw(st.sampled_from(["A", "B"]))
+        if isinstance(total := own.get("total_stats"), dict):
+            total |= {name: draw(st.integers(0, 3)) for name in total}
+        found.append(document(*past, json.loads(json.dumps(own))))
+    return found
+
+
+@given(polls=later_polls(), has_steps=st.booleans(), skip_unused=st.booleans())
+def test_new_figures_of_today_are_exposed_as_by_the_naive_oracle(
+    polls: list[dict[str, Any]], *, has_steps: bool, skip_unused: bool
+) -> None:
+    parser = CanvasStepsRowParser if has_steps else CanvasRowParser
+    options = OPTIONS._replace(row_parser=parser, skip_unused=skip_unused)
+    previous = None
+    for one in polls:
+        body = body_of(one)
+        previous = parse_part(
+            body,
+            options,
+            older=previous.older if previous else NOTHING_OLDER,
+            request=0,
+            previous=previous.snapshot if previous else None,
+            cached=previous.cached if previous else None,
+        )
+
+        assert samples(previous.snapshot) == naive_canvas_oracle.expected(
+            body.document(),
+            today=TODAY,
+            timezone=OPTIONS.timezone,
+            windows=OPTIONS.windows,
+            subject={"workspace": "shop", "canvas": "Onboarding"},
+            has_steps=has_steps,
+            skip_unused=skip_unused,
         )
 
 

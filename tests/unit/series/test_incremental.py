@@ -226,6 +226,77 @@ def test_a_row_that_its_date_does_not_find_is_parsed_with_all_others(
     assert found.snapshot == whole(after, first)
 
 
+def with_escaped_date(content: bytes) -> bytes:
+    """Return the same document with another spelling of the last date of today."""
+    before, date, after = content.rpartition(str(TODAY).encode())
+    return before + date.replace(b"-", b"\\u002D") + after
+
+
+@pytest.mark.parametrize("first_key", ["more", "data"])
+def test_a_row_is_not_taken_for_an_equal_object_elsewhere(first_key: str) -> None:
+    """The row of today is the last one in the body, and only the other changes."""
+
+    def body(sent: int) -> Body:
+        *_, today = days(sent_today=5)["data"]
+        other = json.dumps({first_key: [row(0, sent=sent)]})[:-1]
+        content = f"{other}, {json.dumps(document(today))[1:]}".encode()
+        return Body(REQUEST, {}, with_escaped_date(content))
+
+    first = incremental.parse(body(5), OPTIONS)
+    found = incremental.parse(
+        body(6), OPTIONS, previous=first.snapshot, cached=first.cached
+    )
+
+    assert found.snapshot == first.snapshot == parse(body(6).document(), OPTIONS)
+
+
+def test_the_later_of_two_rows_of_today_is_used_however_its_date_is_written() -> None:
+    def body(sent: int) -> Body:
+        rows = document(row(1), row(0, sent=sent), row(0, sent=5))
+        return Body(REQUEST, {}, with_escaped_date(json.dumps(rows).encode()))
+
+    first = incremental.parse(body(5), OPTIONS)
+    found = incremental.parse(
+        body(6), OPTIONS, previous=first.snapshot, cached=first.cached
+    )
+
+    assert found.snapshot == first.snapshot
+
+
+@pytest.mark.parametrize("escaped", ["\\u0026", "\\u003c", "\\u003E", "\\u00fc"])
+def test_other_escapes_do_not_prevent_reuse(escaped: str) -> None:
+    """Ruby escapes these in the names of steps."""
+
+    def body(sent: int) -> Body:
+        content = json.dumps(days(sent_today=sent)).replace("Control", escaped)
+        return Body(REQUEST, {}, content.encode())
+
+    first = incremental.parse(body(5), OPTIONS)
+    found = incremental.parse(
+        body(6), OPTIONS, previous=first.snapshot, cached=first.cached
+    )
+
+    assert found.is_reused
+
+
+def test_a_channel_joins_the_month_once_its_sum_is_a_double() -> None:
+    options = OPTIONS._replace(contract=("email",))
+
+    def month(sent: float) -> dict[str, Any]:
+        past, today = (
+            {**row(age), "messages": {"email": [{"sent": one}]}}
+            for age, one in ((1, 1.5e308), (0, sent))
+        )
+        return document(past, today)
+
+    first = incremental.parse(body_of(month(1.5e308)), options)
+    found = parse_next(month(2.0), first, options)
+
+    assert first.snapshot.month_to_date is None
+    assert found.snapshot.month_to_date is not None
+    assert found.snapshot == whole(month(2.0), first, options)
+
+
 @pytest.mark.parametrize(
     "instead", [b"7", b'"{}"', b"{}, {}", b"{]", b"{\xff}", b"", b"\xef\xbb\xbf{}"]
 )

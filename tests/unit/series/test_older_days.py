@@ -133,6 +133,19 @@ def test_newer_days_in_a_response_of_older_ones_are_left_out() -> None:
     }
 
 
+def test_days_of_the_newest_response_are_not_replaced_by_older_ones() -> None:
+    """The newest response may come again with the same bytes and is not parsed then."""
+    newest = merge(NOTHING_OLDER, response(0, 13), today=TODAY, request=0, days=28)
+
+    older = merge(newest, response(13, 14, value=9), today=TODAY, request=1, days=28)
+
+    assert {day: row["n"] for day, row in days_of(older).items()} == {
+        ago(0): 1,
+        ago(13): 1,
+        ago(14): 9,
+    }
+
+
 def test_packed_rows_that_are_too_long_together_are_refused() -> None:
     """A state file is not trusted, and its rows are inflated together.
 
