@@ -128,7 +128,8 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
-        .mappings([palette.empty(), *mappings])
+        # Of an empty panel Grafana shows the mapped text, and not `no_value`.
+        .mappings([palette.empty(text=nothing), *mappings])
         .no_value(nothing)
         .data_links(list(leads))
         .text(

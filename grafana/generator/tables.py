@@ -210,7 +210,7 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
 
     With the key `name` the queries are by campaign and canvas, and rows link to the
     dashboard of their kind. A trend is drawn as a sparkline over the time range at the
-    end of each row.
+    end of each row, from its least to its largest value: Grafana ignores other limits.
     """
     others = [key for key in keys if key not in {"workspace", "kind", "name"}]
 
@@ -284,7 +284,6 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
                 property_("custom.cellOptions", sparkline),
                 property_("custom.width", trend.width or title_width(trend.title)),
                 property_("color", {"mode": "fixed", "fixedColor": palette.BLUE}),
-                property_("min", 0),
             ],
         )
     return panel

@@ -171,6 +171,35 @@ def test_an_empty_panel_says_so(panel: Document) -> None:
         assert panel["fieldConfig"]["defaults"]["noValue"]
 
 
+@pytest.mark.parametrize("screen", SCREENS)
+def test_an_empty_tile_shows_its_words(screen: int) -> None:
+    """Of a panel without data Grafana shows the mapped text of null, if there is one.
+
+    It breaks lines between words only.
+    """
+    for panel in panels():
+        if panel["type"] != "stat":
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        [words] = [
+            one["options"]["result"]["text"]
+            for one in defaults["mappings"]
+            if one["type"] == "special"
+        ]
+        assert words == defaults["noValue"], panel["title"]
+        letter = WORD_LETTER * panel["options"]["text"]["valueSize"]
+        longest = max(map(len, words.split()))
+        assert letter * longest <= width(panel, screen) - STAT_PADDING, panel["title"]
+
+
+def test_bars_that_do_not_fit_are_the_lowest() -> None:
+    """Bars below the last visible one are behind a scroll bar."""
+    for panel in panels():
+        if panel["type"] == "bargauge":
+            [target] = panel["targets"]
+            assert target["expr"].startswith("sort_desc("), panel["title"]
+
+
 def test_an_empty_panel_claims_no_cause() -> None:
     """All are empty while no exporter is up; tiles have one beside them with that."""
     neutral = {"–", "No figures", "No campaign or canvas is polled"}
@@ -253,6 +282,19 @@ def test_an_empty_column_does_not_keep_a_trend_from_the_table() -> None:
             assert panel["transformations"][first]["filter"] == columns
             assert "filter" not in panel["transformations"][last]
             assert first < trends[0] < last
+
+
+def test_the_rows_of_a_trend_are_chosen_by_samples_of_now() -> None:
+    """Its last point is midnight, at which a new Prometheus has no samples."""
+    [trend] = [
+        target["expr"]
+        for panel in TABLES
+        for target in panel["targets"]
+        if target["range"]
+    ]
+    [_, chosen] = trend.split("topk(")
+
+    assert chosen.count("} @ ${__to:date:seconds}") == chosen.count("{__name__=~")
 
 
 def test_bars_have_names() -> None:
