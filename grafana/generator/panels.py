@@ -161,8 +161,9 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         )
     )
     if trend:
-        # Else the sparkline begins at its lowest value.
-        panel.min(0)
+        # Else the sparkline begins at its lowest value, and ends at the largest one of
+        # all queries.
+        panel.min(0).field_min_max(field_min_max=True)
     if decimals is not None:
         panel.decimals(decimals)
     for override in overrides:

@@ -104,6 +104,8 @@ class Column:
                 [
                     property_("custom.cellOptions", {"type": "gauge", "mode": "basic"}),
                     property_("min", 0),
+                    # Else the scale is that of all columns.
+                    property_("fieldMinMax", value=True),
                     property_("thresholds", palette.no_steps(palette.SKY).build()),
                     # Else an empty cell has the colour of the bar.
                     property_("mappings", [palette.empty()]),

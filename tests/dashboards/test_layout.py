@@ -192,6 +192,26 @@ def test_an_empty_tile_shows_its_words(screen: int) -> None:
         assert letter * longest <= width(panel, screen) - STAT_PADDING, panel["title"]
 
 
+def test_a_sparkline_and_a_bar_have_a_scale_of_their_own() -> None:
+    """By default its end is the largest value of all queries, of a table all columns.
+
+    Beside a rate that would be its change in percentage points.
+    """
+    found = set()
+    for panel in panels():
+        if panel["options"].get("graphMode") == "area":
+            defaults = panel["fieldConfig"]["defaults"]
+            assert (defaults["min"], defaults["fieldMinMax"]) == (0, True)
+            found.add(panel["type"])
+        for _, settings in fields(panel) if panel["type"] == "table" else ():
+            cell = settings.get("custom.cellOptions")
+            if isinstance(cell, dict) and cell["type"] == "gauge":
+                assert (settings["min"], settings["fieldMinMax"]) == (0, True)
+                found.add(panel["type"])
+
+    assert found == {"stat", "table"}
+
+
 def test_bars_that_do_not_fit_are_the_lowest() -> None:
     """Bars below the last visible one are behind a scroll bar."""
     for panel in panels():
