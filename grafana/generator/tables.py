@@ -57,6 +57,8 @@ _LINKS = {
     "reason": links.of_reason,
     "instance": links.of_instance,
 }
+_DURATION_WIDTH = 90
+"""Of three digits and `hours`."""
 _EMPTY = "–"
 _UNIT = "short"
 """Of all columns without another one."""
@@ -94,7 +96,7 @@ class Column:
         """The style of its cells."""
         return [
             *([property_("unit", self.unit)] if self.unit != _UNIT else []),
-            property_("custom.width", self.width or title_width(self.title)),
+            property_("custom.width", self.width or self._least_width),
             *(
                 [property_("decimals", self.decimals)]
                 if self.decimals is not None
@@ -135,6 +137,10 @@ class Column:
                 else []
             ),
         ]
+
+    @property
+    def _least_width(self) -> int:
+        return max(title_width(self.title), _DURATION_WIDTH * (self.unit == "s"))
 
 
 def title_width(title: str) -> int:

@@ -34,6 +34,16 @@ LONGEST = 2 * ROWS_OF_A_SCREEN + 4
 """Grid rows before closed headings: about two screens."""
 WIDEST_JSON = 180_000
 LONGEST_QUERY = 6_000
+CELL_PADDING = 13
+CELL_LETTERS = {
+    **dict.fromkeys(" .:", 4.0),
+    **dict.fromkeys("0123456789", 8.3),
+    "-": 6.5,
+    "%": 12.0,
+    "$": 8.6,
+}
+"""Pixels of characters in cells; of others:"""
+CELL_LETTER = 7.7
 PALETTE = {
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7"),
     *("#999999", "text", "transparent"),
@@ -141,6 +151,39 @@ def test_no_heading_is_cut(table: Document) -> None:
             needed += SORT_ARROW * (name in sorted_by)
             needed += FILTER_ICON * bool(settings.get("custom.filterable"))
             assert needed <= float(str(settings["custom.width"])), name
+
+
+def usual(title: str, settings: Mapping[str, object]) -> str:
+    """Return a wide text of a value of a column, in its unit."""
+    decimals = settings.get("decimals", 2)
+    sign = "-" * (title in {"Lift", "z"} or title.startswith("vs "))
+    texts = {
+        "percentunit": f"{sign}{88.888:.{decimals}f}%",
+        "s": f"{48.88:.{settings.get('decimals', 1)}f} hours",
+        "currencyUSD": f"${8.888:.{decimals}f}",
+        "dateTimeAsIso": "2026-08-29 18:46:38",
+        "dateTimeFromNow": "22 minutes ago",
+        "time:YYYY-MM-DD": "2026-08-29",
+        "time:YYYY-MM-DD HH:mm": "2026-08-29 18:46",
+        "short": f"{sign}88.8 Mil" if "decimals" not in settings else f"{sign}88.88",
+    }
+    return texts[str(settings.get("unit", "short"))]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=is_named)
+def test_no_value_is_cut(table: Document) -> None:
+    """Of columns of numbers, which have a fixed width; of a cut one the end is lost."""
+    [organized] = (one for one in table["transformations"] if one["id"] == "organize")
+    renamed = organized["options"]["renameByName"]
+    columns = shown(table)
+    for title in (title for field, title in renamed.items() if "Value" in field):
+        settings = columns[title]
+        if "mappings" in settings and "unit" not in settings:
+            continue  # words
+        text = usual(title, settings)
+        needed = sum(CELL_LETTERS.get(one, CELL_LETTER) for one in text)
+        room = float(str(settings["custom.width"])) - CELL_PADDING
+        assert needed <= room, (title, text)
 
 
 @pytest.mark.parametrize("panel", panels(), ids=is_named)
