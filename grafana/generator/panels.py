@@ -161,9 +161,15 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         )
     )
     if trend:
-        # Else the sparkline begins at its lowest value, and ends at the largest one of
-        # all queries.
-        panel.min(0).field_min_max(field_min_max=True)
+        # Else the sparkline begins at its lowest value.
+        panel.min(0)
+    if trend and queries:
+        # Else it ends at the largest value of all queries. Grafana's types of panels
+        # lack this setting, except as an override.
+        panel.with_override(
+            models.MatcherConfig(id_val="byType", options="number"),
+            [property_("fieldMinMax", value=True)],
+        )
     if decimals is not None:
         panel.decimals(decimals)
     for override in overrides:
