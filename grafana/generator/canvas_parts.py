@@ -178,7 +178,7 @@ def variants() -> Tile:
         percent("Rate", ratio(k, n, *_VARIANT)),
         percent("95 % from", wilson(k, n, sign="-")),
         percent("95 % to", wilson(k, n, sign="+")),
-        percent("Lift", compared.lift(), width=65),
+        percent("Lift", compared.lift()),
         Column("z", compared.z(), decimals=2, width=60),
         dollars("Revenue/entry", ratio(_figure("revenue"), n, *_VARIANT), decimals=3),
     ]

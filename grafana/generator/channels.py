@@ -18,7 +18,7 @@ _NAMES = {
     "whats_app": ("WhatsApp", palette.SKY),
     "line": ("LINE", palette.VERMILLION),
     "in_app_message": ("In-app message", palette.VERMILLION),
-    "trigger_in_app_message": ("In-app (triggered)", palette.PURPLE),
+    "trigger_in_app_message": ("In-app triggered", palette.PURPLE),
     "content_cards": ("Content cards", palette.ORANGE),
     "webhook": ("Webhook", palette.PURPLE),
 }

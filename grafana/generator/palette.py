@@ -57,12 +57,12 @@ def steps(*pairs: tuple[float | None, str]) -> builders.ThresholdsConfig:
     )
 
 
-def empty(colour: str = PLAIN) -> models.ValueMapping:
+def empty(colour: str = PLAIN, *, text: str = "–") -> models.ValueMapping:
     """Return the look of a missing value, which else has the first step's colour."""
     return models.SpecialValueMap(
         options=models.DashboardSpecialValueMapOptions(
             match=models.SpecialValueMatch.NULL_AND_NAN,
-            result=models.ValueMappingResult(text="–", color=colour, index=0),
+            result=models.ValueMappingResult(text=text, color=colour, index=0),
         )
     )
 

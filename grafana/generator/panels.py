@@ -128,7 +128,8 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
         .datasource(SOURCE)
         .unit(unit)
         .thresholds(thresholds or palette.no_steps())
-        .mappings([palette.empty(), *mappings])
+        # Of an empty panel Grafana shows the mapped text, and not `no_value`.
+        .mappings([palette.empty(text=nothing), *mappings])
         .no_value(nothing)
         .data_links(list(leads))
         .text(
@@ -162,6 +163,13 @@ def stat(  # noqa: PLR0913 - every option of the panel is named
     if trend:
         # Else the sparkline begins at its lowest value.
         panel.min(0)
+    if trend and queries:
+        # Else it ends at the largest value of all queries. Grafana's types of panels
+        # lack this setting, except as an override.
+        panel.with_override(
+            models.MatcherConfig(id_val="byType", options="number"),
+            [property_("fieldMinMax", value=True)],
+        )
     if decimals is not None:
         panel.decimals(decimals)
     for override in overrides:

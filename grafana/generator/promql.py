@@ -98,6 +98,11 @@ def now(selector: str) -> str:
     return f"{selector} @ {_NOW}"
 
 
+def at_now(vector: str) -> str:
+    """Return the expression with the samples of now, at all points of a graph."""
+    return moved(vector, f"@ {_NOW}")
+
+
 def recent(selector: str) -> str:
     """Return the newest samples of the last day, at all points of a graph."""
     return f"last_over_time({selector}[1d] @ {_NOW})"

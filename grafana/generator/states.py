@@ -36,7 +36,8 @@ def table() -> Drawn:
     """Return the campaigns and canvases that need a look, then the others."""
     volume = total(stage(LAST, figures.VOLUME), *OBJECT)
     by_day = total(stage(figures.BY_DAY, figures.VOLUME), *OBJECT)
-    largest = f"topk({_MOST}, {promql.moved(volume, '@ end()')})"
+    # The graph ends at a midnight, at which a new Prometheus has no samples.
+    largest = f"topk({_MOST}, {promql.at_now(volume)})"
 
     def rate(rate: Rate) -> str:
         return rate.over(LAST, *OBJECT)
@@ -81,7 +82,8 @@ def table() -> Drawn:
         "`delivered` (email, SMS, WhatsApp, RCS), `sent` (push, content cards, LINE) "
         "or impressions (in-app). Conversion is `conversions` (of multivariate "
         "campaigns without control groups) ÷ `unique_recipients`, of canvases ÷ "
-        "`entries`. –: the channel has no such figure, or nothing was sent. Grafana "
+        "`entries`. –: the channel has no such figure, or nothing was sent. Each line "
+        "of days has its own scale, from the lowest day to the highest. Grafana "
         "before 10.2 needs its feature toggle timeSeriesTable.",
     )
 

@@ -57,6 +57,8 @@ _LINKS = {
     "reason": links.of_reason,
     "instance": links.of_instance,
 }
+_DURATION_WIDTH = 90
+"""Of three digits and `hours`."""
 _EMPTY = "–"
 _UNIT = "short"
 """Of all columns without another one."""
@@ -94,7 +96,7 @@ class Column:
         """The style of its cells."""
         return [
             *([property_("unit", self.unit)] if self.unit != _UNIT else []),
-            property_("custom.width", self.width or title_width(self.title)),
+            property_("custom.width", self.width or self._least_width),
             *(
                 [property_("decimals", self.decimals)]
                 if self.decimals is not None
@@ -104,6 +106,8 @@ class Column:
                 [
                     property_("custom.cellOptions", {"type": "gauge", "mode": "basic"}),
                     property_("min", 0),
+                    # Else the scale is that of all columns.
+                    property_("fieldMinMax", value=True),
                     property_("thresholds", palette.no_steps(palette.SKY).build()),
                     # Else an empty cell has the colour of the bar.
                     property_("mappings", [palette.empty()]),
@@ -133,6 +137,10 @@ class Column:
                 else []
             ),
         ]
+
+    @property
+    def _least_width(self) -> int:
+        return max(title_width(self.title), _DURATION_WIDTH * (self.unit == "s"))
 
 
 def title_width(title: str) -> int:
@@ -210,7 +218,7 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
 
     With the key `name` the queries are by campaign and canvas, and rows link to the
     dashboard of their kind. A trend is drawn as a sparkline over the time range at the
-    end of each row.
+    end of each row, from its least to its largest value: Grafana ignores other limits.
     """
     others = [key for key in keys if key not in {"workspace", "kind", "name"}]
 
@@ -284,7 +292,6 @@ def table_of(  # noqa: PLR0913 - every option of the panel is named
                 property_("custom.cellOptions", sparkline),
                 property_("custom.width", trend.width or title_width(trend.title)),
                 property_("color", {"mode": "fixed", "fixedColor": palette.BLUE}),
-                property_("min", 0),
             ],
         )
     return panel

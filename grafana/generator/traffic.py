@@ -177,12 +177,17 @@ def _used() -> Drawn:
     limit = by_endpoint("rate_limit_limit")
     return bars(
         "Rate limit used",
-        [Query(f"1 - min by (workspace, endpoint) ({left} / ({limit} > 0))")],
+        # More bars than fit are below, behind a scroll bar.
+        [
+            Query(
+                f"sort_desc(1 - min by (workspace, endpoint) ({left} / ({limit} > 0)))"
+            )
+        ],
         name="${__field.labels.workspace} ${__field.labels.endpoint}",
         description="1 − requests left ÷ requests allowed in Braze's current window, "
         "from the headers of Braze's last response; with several exporters the lowest "
-        "remainder. Other tools share the limit. Orange from 60 %, vermillion from "
-        "80 %, where the default `reserve` begins.",
+        "remainder; the most used one is first. Other tools share the limit. Orange "
+        "from 60 %, vermillion from 80 %, where the default `reserve` begins.",
         unit="percentunit",
         thresholds=palette.steps(
             (None, palette.SKY), (0.6, palette.ORANGE), (0.8, palette.VERMILLION)

@@ -34,6 +34,16 @@ LONGEST = 2 * ROWS_OF_A_SCREEN + 4
 """Grid rows before closed headings: about two screens."""
 WIDEST_JSON = 180_000
 LONGEST_QUERY = 6_000
+CELL_PADDING = 13
+CELL_LETTERS = {
+    **dict.fromkeys(" .:", 4.0),
+    **dict.fromkeys("0123456789", 8.3),
+    "-": 6.5,
+    "%": 12.0,
+    "$": 8.6,
+}
+"""Pixels of characters in cells; of others:"""
+CELL_LETTER = 7.7
 PALETTE = {
     *("#0072B2", "#56B4E9", "#E69F00", "#D55E00", "#CC79A7"),
     *("#999999", "text", "transparent"),
@@ -143,6 +153,39 @@ def test_no_heading_is_cut(table: Document) -> None:
             assert needed <= float(str(settings["custom.width"])), name
 
 
+def usual(title: str, settings: Mapping[str, object]) -> str:
+    """Return a wide text of a value of a column, in its unit."""
+    decimals = settings.get("decimals", 2)
+    sign = "-" * (title in {"Lift", "z"} or title.startswith("vs "))
+    texts = {
+        "percentunit": f"{sign}{88.888:.{decimals}f}%",
+        "s": f"{48.88:.{settings.get('decimals', 1)}f} hours",
+        "currencyUSD": f"${8.888:.{decimals}f}",
+        "dateTimeAsIso": "2026-08-29 18:46:38",
+        "dateTimeFromNow": "22 minutes ago",
+        "time:YYYY-MM-DD": "2026-08-29",
+        "time:YYYY-MM-DD HH:mm": "2026-08-29 18:46",
+        "short": f"{sign}88.8 Mil" if "decimals" not in settings else f"{sign}88.88",
+    }
+    return texts[str(settings.get("unit", "short"))]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=is_named)
+def test_no_value_is_cut(table: Document) -> None:
+    """Of columns of numbers, which have a fixed width; of a cut one the end is lost."""
+    [organized] = (one for one in table["transformations"] if one["id"] == "organize")
+    renamed = organized["options"]["renameByName"]
+    columns = shown(table)
+    for title in (title for field, title in renamed.items() if "Value" in field):
+        settings = columns[title]
+        if "mappings" in settings and "unit" not in settings:
+            continue  # words
+        text = usual(title, settings)
+        needed = sum(CELL_LETTERS.get(one, CELL_LETTER) for one in text)
+        room = float(str(settings["custom.width"])) - CELL_PADDING
+        assert needed <= room, (title, text)
+
+
 @pytest.mark.parametrize("panel", panels(), ids=is_named)
 def test_a_missing_value_is_no_alarm(panel: Document) -> None:
     """Grafana gives null the colour of the lowest step."""
@@ -169,6 +212,56 @@ def test_a_missing_value_is_no_alarm(panel: Document) -> None:
 def test_an_empty_panel_says_so(panel: Document) -> None:
     if panel["type"] != "text":
         assert panel["fieldConfig"]["defaults"]["noValue"]
+
+
+@pytest.mark.parametrize("screen", SCREENS)
+def test_an_empty_tile_shows_its_words(screen: int) -> None:
+    """Of a panel without data Grafana shows the mapped text of null, if there is one.
+
+    It breaks lines between words only.
+    """
+    for panel in panels():
+        if panel["type"] != "stat":
+            continue
+        defaults = panel["fieldConfig"]["defaults"]
+        [words] = [
+            one["options"]["result"]["text"]
+            for one in defaults["mappings"]
+            if one["type"] == "special"
+        ]
+        assert words == defaults["noValue"], panel["title"]
+        letter = WORD_LETTER * panel["options"]["text"]["valueSize"]
+        longest = max(map(len, words.split()))
+        assert letter * longest <= width(panel, screen) - STAT_PADDING, panel["title"]
+
+
+def test_a_sparkline_and_a_bar_have_a_scale_of_their_own() -> None:
+    """By default its end is the largest value of all queries, of a table all columns.
+
+    Beside a rate that would be its change in percentage points.
+    """
+    found = set()
+    for panel in panels():
+        if panel["options"].get("graphMode") == "area":
+            assert panel["fieldConfig"]["defaults"]["min"] == 0
+            if len(panel["targets"]) > 1:
+                assert dict(fields(panel))["number"] == {"fieldMinMax": True}
+                found.add(panel["type"])
+        for _, settings in fields(panel) if panel["type"] == "table" else ():
+            cell = settings.get("custom.cellOptions")
+            if isinstance(cell, dict) and cell["type"] == "gauge":
+                assert (settings["min"], settings["fieldMinMax"]) == (0, True)
+                found.add(panel["type"])
+
+    assert found == {"stat", "table"}
+
+
+def test_bars_that_do_not_fit_are_the_lowest() -> None:
+    """Bars below the last visible one are behind a scroll bar."""
+    for panel in panels():
+        if panel["type"] == "bargauge":
+            [target] = panel["targets"]
+            assert target["expr"].startswith("sort_desc("), panel["title"]
 
 
 def test_an_empty_panel_claims_no_cause() -> None:
@@ -253,6 +346,19 @@ def test_an_empty_column_does_not_keep_a_trend_from_the_table() -> None:
             assert panel["transformations"][first]["filter"] == columns
             assert "filter" not in panel["transformations"][last]
             assert first < trends[0] < last
+
+
+def test_the_rows_of_a_trend_are_chosen_by_samples_of_now() -> None:
+    """Its last point is midnight, at which a new Prometheus has no samples."""
+    [trend] = [
+        target["expr"]
+        for panel in TABLES
+        for target in panel["targets"]
+        if target["range"]
+    ]
+    [_, chosen] = trend.split("topk(")
+
+    assert chosen.count("} @ ${__to:date:seconds}") == chosen.count("{__name__=~")
 
 
 def test_bars_have_names() -> None:

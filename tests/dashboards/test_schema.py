@@ -29,6 +29,8 @@ type OfVariables = { definition?: string };
 /** What the data source Prometheus reads of an annotation. */
 type OfAnnotations =
   { expr: string; titleFormat: string; textFormat: string; useValueForTime?: boolean };
+/** A standard option of fields; the types leave the names of overrides open. */
+type OfOverrides = { fieldMinMax?: boolean };
 interface OfQueries extends grafana.DataQuery { expr: string }
 """
 CHECKS = ("--noEmit", "--strict", "--skipLibCheck", "--pretty", "false")

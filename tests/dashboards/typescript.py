@@ -49,8 +49,8 @@ type Fields<Custom> =
 def source(dashboards: Iterable[Document], *, extra: str) -> str:
     """Return a module with a constant for each part of these dashboards.
 
-    `extra` declares what the types do not have: `OfVariables`, `OfAnnotations` and
-    `OfQueries`.
+    `extra` declares what the types do not have: `OfVariables`, `OfAnnotations`,
+    `OfOverrides` and `OfQueries`.
     """
     path = (
         "@grafana/schema/dist/esm/raw/composable/{0}/panelcfg/x/{1}PanelCfg_types.gen"
@@ -92,7 +92,7 @@ def _parts_of_panel(panel: Document) -> Iterator[tuple[str, object]]:
     yield "Overrides", _without(config, "defaults")
     yield f"Fields<{custom}>", config["defaults"]
     for override in config["overrides"]:
-        yield f"Fields<{custom}>", _nested(override["properties"])
+        yield f"Fields<{custom}> & OfOverrides", _nested(override["properties"])
 
 
 def _without(document: Document, *keys: str) -> Document:
