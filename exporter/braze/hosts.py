@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -54,6 +55,12 @@ def without_default_port(endpoint: str) -> str:
     """Return an endpoint without the port that its scheme implies."""
     default = ":443" if endpoint.startswith("https:") else ":80"
     return endpoint.removesuffix(default)
+
+
+def endpoint_digest(endpoint: str) -> str:
+    """Return 64 bits of an endpoint, whether or not a default port is written."""
+    content = without_default_port(endpoint).encode()
+    return blake2b(content, digest_size=8, person=b"braze-exporter").hexdigest()
 
 
 def is_unlisted(endpoint: str) -> bool:

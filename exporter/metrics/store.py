@@ -63,8 +63,8 @@ class Entry(NamedTuple):
     """When the first poll is due."""
     account: object = None
     """Identifies the account whose polls may change the entry."""
-    endpoint: str = ""
-    """Of that account, without a default port."""
+    endpoint_digest: str = ""
+    """Of that account; a state file contains no address."""
     older: OlderDays = NOTHING_OLDER
     """The days that its newest request does not cover."""
 

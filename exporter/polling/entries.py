@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.braze.hosts import without_default_port
+from exporter.braze.hosts import endpoint_digest
 from exporter.metrics.object_metrics import (
     ObjectLabels,
     PollStatus,
@@ -26,7 +26,7 @@ def first_entry(
 
     Those of another account as `renamed` has them.
     """
-    endpoint = without_default_port(group.plan.workspace.endpoint)
+    digest = endpoint_digest(group.plan.workspace.endpoint)
     status = PollStatus(
         is_up=None,
         failure=None,
@@ -35,9 +35,11 @@ def first_entry(
     )
     if kept is None:
         blocks = group.render_status(labels, status)
-        return Entry(labels, status, blocks, account=group.queue, endpoint=endpoint)
+        return Entry(
+            labels, status, blocks, account=group.queue, endpoint_digest=digest
+        )
     snapshot, older = kept.snapshot, kept.older
-    if kept.endpoint not in {endpoint, ""}:
+    if kept.endpoint_digest not in {digest, ""}:
         snapshot, older = _without_revision(snapshot), NOTHING_OLDER
     if not (group.config.revisions and group.kind.has_revisions):
         # They were on when it was saved.
@@ -57,7 +59,7 @@ def first_entry(
         last_read=snapshot,
         read_at=read_at,
         account=group.queue,
-        endpoint=endpoint,
+        endpoint_digest=digest,
         older=older,
     )
     if older.requested:
@@ -89,7 +91,7 @@ def renamed(entry: Entry, *, labels: ObjectLabels, group: ObjectGroup) -> Entry:
     if entry.account is not group.queue:
         entry = entry._replace(
             account=group.queue,
-            endpoint=without_default_port(group.plan.workspace.endpoint),
+            endpoint_digest=endpoint_digest(group.plan.workspace.endpoint),
             last_read=entry.last_read and _without_revision(entry.last_read),
             fingerprint=None,
             older=NOTHING_OLDER,

@@ -19,7 +19,7 @@ class Kept(NamedTuple):
     """Why the last poll failed, if it did."""
     snapshot: Snapshot
     older: OlderDays = NOTHING_OLDER
-    endpoint: str = ""
+    endpoint_digest: str = ""
     """Of the account; empty: an earlier version saved it."""
 
 

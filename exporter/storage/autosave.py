@@ -118,5 +118,5 @@ def _kept(entry: Entry) -> Kept | None:
         entry.status.failure,
         entry.snapshot,
         entry.older,
-        entry.endpoint,
+        entry.endpoint_digest,
     )

@@ -77,7 +77,7 @@ _MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE campaigns",
     ),
     # 6: sums and revisions are of one account.
-    ("ALTER TABLE kept ADD COLUMN endpoint TEXT",),
+    ("ALTER TABLE kept ADD COLUMN endpoint_digest TEXT",),
 )
 """Number n, counted from 1, brings a file of version n - 1 to version n."""
 
@@ -118,7 +118,7 @@ class SqliteState:
         return self._read(
             "kept",
             ("workspace", "kind", "object_id"),
-            ("last_success_at", "failure", "snapshot", "older", "endpoint"),
+            ("last_success_at", "failure", "snapshot", "older", "endpoint_digest"),
             _parse_kept,
         )
 
@@ -323,7 +323,7 @@ def _migrate(database: sqlite3.Connection) -> None:
 
 def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
     _, kind, _ = key
-    at, failure, document, older, endpoint = columns
+    at, failure, document, older, digest = columns
     snapshot = snapshot_json.parse(json.loads(checked_text(document)))
     families = BY_KIND.get(kind)
     if families is None or not can_render(families, snapshot):
@@ -334,7 +334,7 @@ def _parse_kept(key: tuple[str, ...], columns: tuple[Any, ...]) -> Kept:
         FailureReason(checked_text(failure)) if failure else None,
         snapshot,
         older_days.parse(json.loads(checked_text(older)) if older else None),
-        checked_text(endpoint) if endpoint else "",
+        checked_text(digest) if digest else "",
     )
 
 
@@ -345,7 +345,7 @@ def _dump(kept: Kept) -> tuple[float, str | None, str, str | None, str]:
         kept.failure,
         _json(snapshot_json.dump(kept.snapshot)),
         None if older is None else _json(older),
-        kept.endpoint,
+        kept.endpoint_digest,
     )
 
 

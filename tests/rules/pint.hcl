@@ -8,7 +8,7 @@ checks {
 rule {
   match {
     kind = "alerting"
-    name = "BrazeCampaignStale|BrazeCanvasEntriesStopped|BrazeSendsStopped|BrazeThresholdMissing"
+    name = "BrazeCampaignStale|BrazeCanvasEntriesStopped|BrazeDataIngestionFailing|BrazeSendsStopped|BrazeThresholdMissing"
   }
   disable = ["alerts/comparison"]
 }

@@ -283,7 +283,7 @@ def restarted(
     *,
     after: float,
     windows: Iterable[str] = ("7d", "28d"),
-    endpoint: str | None = None,
+    digest: str | None = None,
 ) -> CanvasWorld:
     """Return a world that starts later with what is kept of this one."""
     entry = world.entry("c", kind=CANVAS)
@@ -294,7 +294,7 @@ def restarted(
         None,
         entry.snapshot,
         entry.older,
-        entry.endpoint if endpoint is None else endpoint,
+        entry.endpoint_digest if digest is None else digest,
     )
     clock = FakeClock(world.clock.time + after)
     return CanvasWorld({"c": kept}, windows=windows, clock=clock)
@@ -305,7 +305,7 @@ def test_older_days_do_not_survive_a_restart_with_another_endpoint() -> None:
     previous = CanvasWorld()
     previous.run(until=NOW + 30)
 
-    world = restarted(previous, after=60, endpoint="https://rest.iad-02.braze.com")
+    world = restarted(previous, after=60, digest="of another one")
     at_once = world.sums()
     first = world.ages(until=NOW + 1000)
 
@@ -319,7 +319,7 @@ def test_older_days_of_an_earlier_version_survive_a_restart() -> None:
     previous = CanvasWorld()
     previous.run(until=NOW + 30)
 
-    world = restarted(previous, after=60, endpoint="")
+    world = restarted(previous, after=60, digest="")
 
     assert set(world.ages(until=NOW + 1000)) == {0}
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from exporter.braze.hosts import endpoint_digest
 from exporter.braze.session import CAMPAIGN_ANALYTICS, SHARED
 from exporter.metrics.exposition_page import ExpositionPages
 from exporter.metrics.object_metrics import render_status, render_values
@@ -430,15 +431,16 @@ def test_fresh_values_are_restored_and_polled_at_their_slots(
 def test_values_of_another_endpoint_are_restored_without_a_revision() -> None:
     """As after a reload: a revision would be of both accounts."""
     world = PollingWorld()
-    elsewhere = "https://rest.iad-02.braze.com"
-    kept = {key("a"): Kept(NOW - 60, None, SNAPSHOT, endpoint=elsewhere)}
+    elsewhere = endpoint_digest("https://rest.iad-02.braze.com")
+    kept = {key("a"): Kept(NOW - 60, None, SNAPSHOT, endpoint_digest=elsewhere)}
 
     world.apply(config(workspace("a"), revisions=True), kept)
 
     assert (values := world.entry("a").values) is not None
     assert b"braze_campaign_last_complete_day{" in values.text
     assert b"_revision{" not in values.text
-    assert world.entry("a").endpoint == "https://rest.iad-01.braze.com"
+    here = endpoint_digest("https://rest.iad-01.braze.com:443")
+    assert world.entry("a").endpoint_digest == here
 
 
 def test_a_replaced_key_is_probed_at_once() -> None:

@@ -41,9 +41,7 @@ OLDER = older_days.merge(
     request=1,
     days=28,
 )._replace(read_at=1_700_000_000.0)
-WITH_OLDER = Kept(
-    1_700_000_000.5, None, example_canvas(), OLDER, "https://rest.iad-02.braze.com"
-)
+WITH_OLDER = Kept(1_700_000_000.5, None, example_canvas(), OLDER, "0123456789abcdef")
 FAILED = Kept(1_700_000_001.0, FailureReason.SERVER_ERROR, SNAPSHOT)
 KEY, OTHER, CANVAS = key("c1"), key("c2"), key("c1", kind="canvas")
 ACCOUNT = ("shop", "https://rest.iad-01.braze.com", "campaign", "file key")
@@ -178,12 +176,12 @@ def test_a_file_of_version_5_is_loaded_without_endpoints(
     tmp_path: Path, file: Path
 ) -> None:
     SqliteState(tmp_path).save({CANVAS: WITH_OLDER})
-    edit("ALTER TABLE kept DROP COLUMN endpoint")(file)
+    edit("ALTER TABLE kept DROP COLUMN endpoint_digest")(file)
     edit("PRAGMA user_version = 5")(file)
 
     loaded = SqliteState(tmp_path).load()
 
-    assert loaded == {KEY: KEPT, CANVAS: WITH_OLDER._replace(endpoint="")}
+    assert loaded == {KEY: KEPT, CANVAS: WITH_OLDER._replace(endpoint_digest="")}
     assert version_of(file) == VERSION
 
 
@@ -247,7 +245,7 @@ def make_endless_view(file: Path) -> None:
         "CREATE VIEW kept AS WITH RECURSIVE n(x) AS"
         " (SELECT 1 UNION ALL SELECT x FROM n) SELECT x AS workspace,"
         " x AS kind, x AS object_id, 1.0 AS last_success_at, NULL AS failure,"
-        " '' AS snapshot, NULL AS older, NULL AS endpoint FROM n WHERE x > 1"
+        " '' AS snapshot, NULL AS older, NULL AS endpoint_digest FROM n WHERE x > 1"
     )(file)
 
 
