@@ -179,8 +179,8 @@ def watched(
 
 
 def _complete(prometheus: str) -> float | None:
-    """Return the time if everything is scraped."""
-    now = time.time()
+    """Return the time in whole seconds, as of `__to`, if everything is scraped."""
+    now = float(int(time.time()))
     is_complete = all(ask(prometheus, query, at=now) for query in SCRAPED)
     return now if is_complete else None
 
