@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, quote, urlsplit
@@ -57,9 +58,15 @@ def without_default_port(endpoint: str) -> str:
     return endpoint.removesuffix(default)
 
 
+@lru_cache(maxsize=64)  # of each object at a start
 def endpoint_digest(endpoint: str) -> str:
     """Return 64 bits of an endpoint, whether or not a default port is written."""
-    content = without_default_port(endpoint).encode()
+    return fingerprint(without_default_port(endpoint))
+
+
+def fingerprint(text: str) -> str:
+    """Return 64 bits of a text: too few to reveal a key."""
+    content = text.encode(errors="surrogatepass")
     return blake2b(content, digest_size=8, person=b"braze-exporter").hexdigest()
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from hashlib import blake2b
 
-from exporter.braze.hosts import without_default_port
+from exporter.braze.hosts import fingerprint, without_default_port
 from exporter.discovery.catalogue import ObjectCatalogue
 from exporter.discovery.documents import Details, Listed, is_usable, key
 from exporter.discovery.kinds import CAMPAIGN, ListedKind
@@ -23,8 +22,6 @@ CatalogueKey = tuple[str, str, str, str]
 Earlier versions wrote the source of the key in place of the fingerprint.
 """
 
-_FINGERPRINT_BYTES = 8
-
 
 def catalogue_key(
     workspace: WorkspaceConfig, kind: ListedKind, key: str | None
@@ -36,9 +33,8 @@ def catalogue_key(
     endpoint = without_default_port(workspace.endpoint)
     if key is None:
         return workspace.name, endpoint, kind.name, str(workspace.key_source)
-    content = f"{endpoint}\n{key}".encode(errors="surrogatepass")
-    digest = blake2b(content, digest_size=_FINGERPRINT_BYTES, person=b"braze-exporter")
-    return workspace.name, endpoint, kind.name, f"key {digest.hexdigest()}"
+    digest = fingerprint(f"{endpoint}\n{key}")
+    return workspace.name, endpoint, kind.name, f"key {digest}"
 
 
 def catalogue_of(

@@ -13,7 +13,7 @@ import yaml
 
 from tests.paths import ROOT
 from tests.rules.alert_rules import alerts, files
-from tests.rules.promtool import outcomes_of
+from tests.rules.promtool import outcomes_of_documents
 from tests.support.programs import checked
 
 Program = Callable[[str], str]
@@ -34,19 +34,15 @@ def outcomes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str, str], str]]:
     """Return promtool's output by the name of an alert."""
-    folder = tmp_path_factory.mktemp("canvases")
-    written = {}
+    documents = {}
     for name in OF_BOTH_KINDS:
         document = of_canvases((ROOT / f"tests/rules/{name}.yaml").read_text())
         names = " ".join(group["name"] for group in document["tests"])
         assert "fires" in names
         assert "annotations" in names
-        written[name] = folder / f"{name}.yaml"
-        written[name].write_text(
-            yaml.safe_dump(document, allow_unicode=True, width=100_000)
-        )
-    with outcomes_of(written.values()) as outcome:
-        yield lambda promtool, name: outcome(promtool, written[name])
+        documents[name] = document
+    with outcomes_of_documents(documents, tmp_path_factory.mktemp("canvases")) as found:
+        yield found
 
 
 @pytest.mark.parametrize("name", OF_BOTH_KINDS)

@@ -12,11 +12,11 @@ import yaml
 
 from tests.paths import ROOT
 from tests.rules.alert_rules import files
-from tests.rules.promtool import outcomes_of
+from tests.rules.promtool import outcomes_of_documents
 
 Program = Callable[[str], str]
 pytestmark = pytest.mark.slow
-NAMES = sorted(one.name for one in (ROOT / "tests/rules").glob("Braze*.yaml"))
+NAMES = sorted(one.stem for one in (ROOT / "tests/rules").glob("Braze*.yaml"))
 _OF_DAYS = re.compile(
     r"braze_(?:campaign|canvas)_\w*(daily|last_complete_day|trailing)\{(.*)\}"
 )
@@ -26,7 +26,9 @@ _ZEROS = re.compile(r"(?:-?0(?:[+-]0)?(?:x\d+)?|_(?:x\d+)?|stale)(?:\s+|$)")
 
 def situations(name: str) -> dict[str, Any]:
     """Return the situations of an alert with unused fields, without these."""
-    document: dict[str, Any] = yaml.safe_load((ROOT / "tests/rules" / name).read_text())
+    document: dict[str, Any] = yaml.safe_load(
+        (ROOT / f"tests/rules/{name}.yaml").read_text()
+    )
     document["rule_files"] = [str(file) for file in files()]
     for group in document["tests"]:
         unused = {one["series"] for one in _unused(group["input_series"])}
@@ -65,21 +67,14 @@ def _is_zero(values: str) -> bool:
 def outcomes(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str, str], str]]:
-    """Return promtool's output by the name of a file, if it has such situations."""
+    """Return promtool's output by the name of an alert, if it has such situations."""
+    found = {name: situations(name) for name in NAMES}
+    documents = {name: one for name, one in found.items() if one["tests"]}
+    assert len(documents) > 10
     folder = tmp_path_factory.mktemp("unused")
-    written = {}
-    for name in NAMES:
-        document = situations(name)
-        if document["tests"]:
-            text = yaml.safe_dump(document, allow_unicode=True, width=100_000)
-            written[name] = folder / name
-            written[name].write_text(text)
-    assert len(written) > 10
-    with outcomes_of(written.values()) as outcome:
+    with outcomes_of_documents(documents, folder) as outcome:
         yield (
-            lambda promtool, name: (
-                outcome(promtool, written[name]) if name in written else ""
-            )
+            lambda promtool, name: outcome(promtool, name) if name in documents else ""
         )
 
 
